@@ -1,0 +1,41 @@
+"""Keys of health identities hold, and do not print."""
+
+import asyncio
+
+import pytest
+
+from core.identity import DistinguishedName, Finess, IdentityInvalid, Ins, Rpps
+
+
+@pytest.mark.parametrize("value", ["258042A00400078", "287064410900005", "210033523800006", "138112923200027"])
+def test_ins_of_the_cast_hold_and_do_not_print(value: str) -> None:
+    assert value not in repr(Ins(value)) + str(Ins(value)) + f"{Ins(value)}"
+
+
+@pytest.mark.parametrize("value", ["258042A00400079", "258042a00400078", "", "25804", "958042A00400078"])
+def test_a_wrong_ins_is_refused_without_being_repeated(value: str) -> None:
+    with pytest.raises(IdentityInvalid) as refused:
+        Ins(value)
+    assert not value or value not in str(refused.value)
+
+
+def test_rpps_and_finess_are_checked_by_luhn() -> None:
+    assert Rpps("99700001011").value == "99700001011"
+    assert Finess("990000010").value == "990000010"
+    with pytest.raises(IdentityInvalid):
+        Rpps("99700001012")
+    with pytest.raises(IdentityInvalid):
+        Finess("990000011")
+
+
+def test_distinguished_names_compare_whatever_order_case_and_blanks() -> None:
+    first = DistinguishedName.parse("CN=mss.a.example,OU=1990000010,O=CH DU RIVAGE,ST=Finistère (29),C=FR")
+    second = DistinguishedName.parse("C=fr, ST=FINISTÈRE (29),  O=CH  du Rivage,OU=1990000010,CN=MSS.a.example")
+    assert first == second
+    assert hash(first) == hash(second)
+    assert first != DistinguishedName.parse("CN=mss.b.example,C=FR")
+
+
+async def test_coroutine_tests_really_run() -> None:
+    await asyncio.sleep(0)
+    assert asyncio.get_running_loop() is not None
