@@ -7,7 +7,9 @@ import pytest
 from core.identity import DistinguishedName, Finess, IdentityInvalid, Ins, Rpps
 
 
-@pytest.mark.parametrize("value", ["258042A00400078", "287064410900005", "210033523800006", "138112923200027"])
+@pytest.mark.parametrize(
+    "value", ["258042A00400078", "287064410900005", "210033523800006", "138112923200027"]
+)
 def test_ins_of_the_cast_hold_and_do_not_print(value: str) -> None:
     assert value not in repr(Ins(value)) + str(Ins(value)) + f"{Ins(value)}"
 
@@ -30,7 +32,9 @@ def test_rpps_and_finess_are_checked_by_luhn() -> None:
 
 def test_distinguished_names_compare_whatever_order_case_and_blanks() -> None:
     first = DistinguishedName.parse("CN=mss.a.example,OU=1990000010,O=CH DU RIVAGE,ST=Finistère (29),C=FR")
-    second = DistinguishedName.parse("C=fr, ST=FINISTÈRE (29),  O=CH  du Rivage,OU=1990000010,CN=MSS.a.example")
+    second = DistinguishedName.parse(
+        "C=fr, ST=FINISTÈRE (29),  O=CH  du Rivage,OU=1990000010,CN=MSS.a.example"
+    )
     assert first == second
     assert hash(first) == hash(second)
     assert first != DistinguishedName.parse("CN=mss.b.example,C=FR")

@@ -1,0 +1,97 @@
+"""A routing decision as a value: what shall be done for each recipient, and why.
+
+What it is: the closed set of actions and reasons that `routing` gives and `mta.delivery` carries out. What it
+is not: the rules (`routing.rules`) or their execution.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from core.address import Domain
+from core.reply import Reply
+
+
+class Reason(enum.Enum):
+    """Why, from a closed list; `routing.explain` has the sentences."""
+
+    OWN_BOX_OPEN = "own-box-open"
+    OWN_BOX_UNKNOWN = "own-box-unknown"
+    OWN_BOX_SUSPENDED = "own-box-suspended"
+    OWN_BOX_CLOSED = "own-box-closed"
+    OWN_BOX_FULL = "own-box-full"
+    ON_TRUSTED_LIST = "on-trusted-list"
+    NOT_ON_TRUSTED_LIST = "not-on-trusted-list"
+    TRUSTED_LIST_STALE = "trusted-list-stale"
+    NOT_SERVED_HERE = "not-served-here"
+    ORIGINATOR_OWNS_ADDRESS = "originator-owns-address"
+    ORIGINATOR_NOT_OWNER = "originator-not-owner"
+    ORIGINATOR_SUSPENDED = "originator-suspended"
+    FROM_MISSING_OR_SEVERAL = "from-missing-or-several"
+    FROM_NOT_OWNED = "from-not-owned"
+    FROM_NOT_ENTITLED = "from-not-entitled"
+    NOT_AUTHENTICATED = "not-authenticated"
+    PEER_WITHOUT_CERTIFICATE = "peer-without-certificate"
+    PEER_CERTIFICATE_REFUSED = "peer-certificate-refused"
+    PEER_CERTIFICATE_REVOKED = "peer-certificate-revoked"
+    PEER_REVOCATION_UNKNOWN = "peer-revocation-unknown"
+    PEER_ENTITLED = "peer-entitled"
+    PEER_NOT_ENTITLED = "peer-not-entitled"
+    NULL_PATH_RULE = "null-path-rule"
+    TOO_MANY_RECIPIENTS = "too-many-recipients"
+    TOO_MANY_HOPS = "too-many-hops"
+    TOO_BIG = "too-big"
+    HEADER_MALFORMED = "header-malformed"
+    HOMONYM_WARNING = "homonym-warning"
+
+
+class TlsLevel(enum.Enum):
+    """How a next hop is reached. There is one level; the type exists so that nobody can write another."""
+
+    MUTUAL_REQUIRED = "mutual-required"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverToMailbox:
+    """Put it into a box of ours."""
+
+    bal_id: int
+    reason: Reason = Reason.OWN_BOX_OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class RelayTo:
+    """Hand it to the operator of this domain, under mutual TLS."""
+
+    domain: Domain
+    reason: Reason = Reason.ON_TRUSTED_LIST
+    tls: TlsLevel = TlsLevel.MUTUAL_REQUIRED
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Do not deliver; the reply says what the peer or the author reads. Temporary replies mean: wait."""
+
+    reply: Reply
+    reason: Reason
+
+
+Action = DeliverToMailbox | RelayTo | Refuse
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingPlan:
+    """One action for each forward-path, in the envelope's order."""
+
+    actions: tuple[Action, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """The door may go on."""
+
+    reason: Reason
+
+
+Admission = Admit | Refuse

@@ -1,0 +1,1 @@
+"""Doubles for every port and players for dialogue and golden files. Tests only; not in the wheel."""

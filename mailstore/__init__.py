@@ -1,0 +1,1 @@
+"""Where does mail rest? Sealed octets, folders, rows and keys. Start at `mailboxes`."""

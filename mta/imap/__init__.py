@@ -1,0 +1,1 @@
+"""IMAP: a pure core (grammar, session, responses) and its Twisted transport. Start at `session`."""

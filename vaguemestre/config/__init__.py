@@ -1,0 +1,1 @@
+"""vaguemestre.config: see the package above."""

@@ -1,0 +1,1 @@
+"""vaguemestre.observability: see the package above."""

@@ -1,0 +1,1 @@
+"""What does a citizen see? Built in part 5; today only the place exists."""
