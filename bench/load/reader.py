@@ -1,0 +1,60 @@
+"""Reads a large mailbox over and over: `FETCH 1:* (items)` until it is told to halt.
+
+What it is: a load generator (`python -m bench.load.reader`), one session, no pause between two FETCHes.
+What it is not: a mail client. Its specification: endpoint, account, items, expected (messages in the mailbox),
+repeats (how many FETCHes after `go`; 0 = until `halt`).
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import sys
+import time
+from typing import Any
+
+from bench.load.imap_wire import ImapFailed, ImapWire
+
+
+def _halted() -> bool:
+    readable, _, _ = select.select([sys.stdin], [], [], 0)
+    return bool(readable)
+
+
+def _run(spec: dict[str, Any]) -> dict[str, Any]:
+    end, account = spec["endpoint"], spec["account"]
+    items = spec["items"].encode()
+    with ImapWire(
+        end["host"], end["port"], server_name=end["server_name"], authority=end["authority"]
+    ) as wire:
+        wire.login(account["address"], account["password"])
+        wire.select()
+        print(json.dumps({"ready": True}), flush=True)
+        sys.stdin.readline()
+        spent, began, fetches = time.process_time(), time.perf_counter(), 0
+        while fetches < spec["repeats"] or (spec["repeats"] == 0 and not _halted()):
+            answered = wire.fetch(items)
+            if answered != spec["expected"]:
+                raise ImapFailed(f"{answered} messages were answered, {spec['expected']} expected")
+            fetches += 1
+        return {
+            "fetches": fetches,
+            "cpu": time.process_time() - spent,
+            "wall": time.perf_counter() - began,
+        }
+
+
+def main() -> int:
+    """Read the specification, do it, print the report or `{"error"}`."""
+    spec = json.loads(sys.stdin.readline())
+    try:
+        report = _run(spec)
+    except (OSError, ImapFailed) as error:
+        print(json.dumps({"error": f"{type(error).__name__}: {error}"}), flush=True)
+        return 1
+    print(json.dumps(report), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
