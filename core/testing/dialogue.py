@@ -1,7 +1,7 @@
 """Plays `.dialogue` files: one conversation per file, readable by a mail administrator.
 
 What it is: a parser and a player for any protocol of lines (SMTP, IMAP, MLLP ...). What it is not: a client;
-the bytes go through a `Peer` that the test gives. Start at `play_file`. The format, one line each:
+the bytes go through a `Peer` that the test gives. Start at `play_text`. The format, one line each:
 
     # a comment, or an empty line
     C: a1 NOOP                  the client sends this line and CR LF
@@ -20,7 +20,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 _STEP = re.compile(r"(?P<kind>[CS@])(?P<who>[1-9]?)(?P<form>[:|]?) ?(?P<text>.*)\Z", re.DOTALL)
@@ -149,9 +148,9 @@ async def _expect_line(step: Step, peer: Peer, *, skip: bool) -> None:
     raise DialogueBroken(f"line {step.number}: expected {step.text!r}, the server said {heard[-3:]!r}")
 
 
-async def play_file(path: Path, peer_of: Callable[[int], Peer]) -> None:
-    """`play` for a file; the name of the file stands in the error."""
+async def play_text(name: str, text: str, peer_of: Callable[[int], Peer]) -> None:
+    """`play` for the text of a file; its name stands in the error."""
     try:
-        await play(parse(path.read_text("utf-8")), peer_of)
+        await play(parse(text), peer_of)
     except DialogueBroken as error:
-        raise DialogueBroken(f"{path.name}, {error}") from error
+        raise DialogueBroken(f"{name}, {error}") from error
