@@ -33,7 +33,7 @@ class EnhancedStatus:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A named SMTP reply: code, enhanced status (absent where RFC 2034 forbids it) and a sentence in two languages."""
+    """A named SMTP reply: code, enhanced status (absent where RFC 2034 forbids it), a sentence in two languages."""
 
     name: str
     code: int

@@ -1,1 +1,1 @@
-"""vaguemestre.observability: see the package above."""
+"""What an operator sees of a running node: logs, metrics, health, and the audit trail. Start at `logging`."""
