@@ -8,7 +8,8 @@ orphan of the server becomes its child and nothing escapes from its tree. Then
         + for each living descendant: its own CPU clock (nanoseconds, all its threads, ended ones too)
         + for each living descendant: the children that it has waited for (ticks of /proc/PID/stat)
 
-The keeper's own CPU is not in the sum. A child whose parent ignores SIGCHLD would be lost by the kernel; no
+The keeper's own CPU is not in the sum. The ticks cost at most 10 ms of error for each process that has waited for
+children (the kernel adds in nanoseconds and rounds only when it prints). A child whose parent ignores SIGCHLD would be lost by the kernel; no
 server measured here does that.
 
 This file is both sides: `python -m bench.keeper` is the small process, `Keeper` the handle on it.
@@ -62,9 +63,13 @@ class Keeper:
                 cwd=Path(__file__).parent.parent, env=dict(environment) if environment else None,
             )  # fmt: skip
 
-    def spent(self) -> Spent:
-        """What the server has spent until now. Raises RuntimeError when the keeper is gone."""
-        answer = self._ask("spent")
+    def spent(self, root: int | None = None) -> Spent:
+        """What the server has spent until now. Raises RuntimeError when the keeper is gone.
+
+        With `root`: that process and those below it only, exact as long as `root` itself lives and waits for
+        its children.
+        """
+        answer = self._ask("spent" if root is None else f"spent {root}")
         return Spent(answer["nanoseconds"] / 1e9, tuple(answer["pids"]))
 
     def ended(self) -> bool:
@@ -139,19 +144,24 @@ class _Tree:
                     self.ended = True
                     self._root.returncode = 0
 
-    def spent(self) -> dict[str, object]:
+    def spent(self, root: int | None = None) -> dict[str, object]:
         """A sum during which no process came or went, or the last of a few tries."""
-        total, living = 0, descendants(os.getpid(), read_processes())
+        total, living = 0, self._living(root)
         for _ in range(STEADY_READS):
             self.reap()
-            living = descendants(os.getpid(), read_processes())
-            total = self.reaped + sum(
+            living = self._living(root)
+            total = (self.reaped if root is None else 0) + sum(
                 own_nanoseconds(process) + process.reaped_ticks() * NANOSECONDS_PER_TICK for process in living
             )
-            again = descendants(os.getpid(), read_processes())
-            if self._shape(living) == self._shape(again):
+            if self._shape(living) == self._shape(self._living(root)):
                 break
         return {"nanoseconds": total, "pids": [process.pid for process in living], "ended": self.ended}
+
+    @staticmethod
+    def _living(root: int | None) -> list[ProcessStat]:
+        processes = read_processes()
+        below = descendants(os.getpid() if root is None else root, processes)
+        return below if root is None else [one for one in processes if one.pid == root] + below
 
     @staticmethod
     def _shape(processes: Sequence[ProcessStat]) -> list[tuple[int, int, int]]:
@@ -202,9 +212,9 @@ def keep(arguments: Sequence[str]) -> int:
         readable, _, _ = select.select([sys.stdin], [], [], 0.2)
         if not readable:
             continue
-        word = sys.stdin.readline().strip()
+        word, _, root = sys.stdin.readline().strip().partition(" ")
         if word == "spent":
-            print(json.dumps(tree.spent()), flush=True)
+            print(json.dumps(tree.spent(int(root) if root else None)), flush=True)
             continue
         tree.stop()
         if word:

@@ -73,3 +73,28 @@ def _body(room: int) -> bytes:
         rest -= 60
     lines.append(b"-" * (rest - 2) + b"\r\n")
     return b"".join(lines)
+
+
+def mailbox_letter(address: str, number: int) -> bytes:
+    """One message of a large mailbox, without dot-stuffing; every second one carries a small document."""
+    form = letter_form(address, size=2_048)
+    plain = form.letter(number)[:-3]
+    if number % 2:
+        return plain
+    head, _, body = plain.partition(b"\r\n\r\n")
+    lines = [line for line in head.split(b"\r\n") if not line.startswith((b"Content-", b"MIME-"))]
+    document = b"\r\n".join(b64encode(bytes(range(45)) + b"%015d" % number) for _ in range(12))
+    lines.append(b'MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="limite"\r\n')
+    return b"\r\n".join(
+        (
+            *lines,
+            b"--limite\r\nContent-Type: text/plain; charset=UTF-8; format=flowed\r\n"
+            b"Content-Transfer-Encoding: quoted-printable\r\n",
+            body,
+            b"--limite\r\nContent-Type: application/pdf; name*=UTF-8''r%C3%A9sultats.pdf\r\n"
+            b"Content-Transfer-Encoding: base64\r\n"
+            b"Content-Disposition: attachment; filename*=UTF-8''r%C3%A9sultats.pdf\r\n",
+            document,
+            b"--limite--\r\n",
+        )
+    )

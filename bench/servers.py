@@ -18,6 +18,7 @@ from bench.keeper import Keeper
 
 DOMAIN = "ch-rivage.mssante.example"
 HOST = "127.0.0.1"
+PASSWORD = "correct-horse-battery-staple"  # of throw-away boxes on the loopback
 START_SECONDS = 60.0
 QUIET_WINDOW_SECONDS = 0.25
 QUIET_CPU_SECONDS = 0.01
@@ -30,9 +31,10 @@ class BenchError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """One box of a server under test."""
+    """One box of a server under test, and how its owner logs in."""
 
     address: str
+    login: str
     password: str
 
 
@@ -63,19 +65,23 @@ class Ground:
         return Variant(
             name=name,
             senders=tuple(
-                Account(address=f"poste-{number:02d}-{name}@{DOMAIN}", password=PASSWORD)
-                for number in range(1, self.senders + 1)
+                own_login(f"poste-{number:02d}-{name}@{DOMAIN}") for number in range(1, self.senders + 1)
             ),
-            reader=Account(address=f"archives-{name}@{DOMAIN}", password=PASSWORD),
+            reader=own_login(f"archives-{name}@{DOMAIN}"),
         )
 
 
-PASSWORD = "correct-horse-battery-staple"  # of throw-away boxes on the loopback
+def own_login(address: str) -> Account:
+    """A box whose login is its address."""
+    return Account(address=address, login=address, password=PASSWORD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A server that answers: ports of implicit TLS on the loopback, boxes, keepers of its processes."""
+    """A server that answers: ports of implicit TLS on the loopback, boxes, keepers of its processes.
+
+    `root` is given when a keeper holds more than the server: only that process and those below it count.
+    """
 
     name: str
     submissions: int
@@ -85,14 +91,15 @@ class Running:
     authority: Path
     server_name: str = "localhost"
     versions: Mapping[str, str] = field(default_factory=dict)
+    root: int | None = None
 
     def cpu_seconds(self) -> float:
         """User and system time of all its processes since the start, ended ones included."""
-        return sum(keeper.spent().seconds for keeper in self.keepers)
+        return sum(keeper.spent(self.root).seconds for keeper in self.keepers)
 
     def pids(self) -> tuple[int, ...]:
         """The processes that live now."""
-        return tuple(pid for keeper in self.keepers for pid in keeper.spent().pids)
+        return tuple(pid for keeper in self.keepers for pid in keeper.spent(self.root).pids)
 
     def settled_cpu_seconds(self) -> float:
         """`cpu_seconds` once the server has nothing left to do, so that deferred work is counted too."""

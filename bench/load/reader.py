@@ -2,7 +2,8 @@
 
 What it is: a load generator (`python -m bench.load.reader`), one session, no pause between two FETCHes.
 What it is not: a mail client. Its specification: endpoint, account, items, expected (messages in the mailbox),
-repeats (how many FETCHes after `go`; 0 = until `halt`).
+repeats (how many FETCHes after `go`; 0 = until `halt`). After its report the session stays open until it is ended:
+the process that serves it still lives then, and its CPU is read to the nanosecond.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ def _halted() -> bool:
     return bool(readable)
 
 
-def _run(spec: dict[str, Any]) -> dict[str, Any]:
+def _run(spec: dict[str, Any]) -> None:
     end, account = spec["endpoint"], spec["account"]
     items = spec["items"].encode()
     with ImapWire(
         end["host"], end["port"], server_name=end["server_name"], authority=end["authority"]
     ) as wire:
-        wire.login(account["address"], account["password"])
+        wire.login(account["login"], account["password"])
         wire.select()
         print(json.dumps({"ready": True}), flush=True)
         sys.stdin.readline()
@@ -37,22 +38,23 @@ def _run(spec: dict[str, Any]) -> dict[str, Any]:
             if answered != spec["expected"]:
                 raise ImapFailed(f"{answered} messages were answered, {spec['expected']} expected")
             fetches += 1
-        return {
+        report = {
             "fetches": fetches,
             "cpu": time.process_time() - spent,
             "wall": time.perf_counter() - began,
         }
+        print(json.dumps(report), flush=True)
+        sys.stdin.read()
 
 
 def main() -> int:
-    """Read the specification, do it, print the report or `{"error"}`."""
+    """Read the specification and do it, or print `{"error"}`."""
     spec = json.loads(sys.stdin.readline())
     try:
-        report = _run(spec)
+        _run(spec)
     except (OSError, ImapFailed) as error:
         print(json.dumps({"error": f"{type(error).__name__}: {error}"}), flush=True)
         return 1
-    print(json.dumps(report), flush=True)
     return 0
 
 

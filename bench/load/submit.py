@@ -109,11 +109,11 @@ async def _connect(spec: dict[str, Any], context: ssl.SSLContext, number: int) -
     _, wire = await loop.create_connection(
         _Wire, end["host"], end["port"], ssl=context, server_hostname=end["server_name"]
     )
-    address, password = account["address"], account["password"]
+    address, login, password = account["address"], account["login"], account["password"]
     await wire.expect(b"220")
     wire.write(b"EHLO poste.ch-rivage.mssante.example\r\n")
     await wire.expect(b"250")
-    wire.write(b"AUTH PLAIN " + b64encode(f"\0{address}\0{password}".encode()) + b"\r\n")
+    wire.write(b"AUTH PLAIN " + b64encode(f"\0{login}\0{password}".encode()) + b"\r\n")
     await wire.expect(b"235")
     opening = f"MAIL FROM:<{address}>\r\nRCPT TO:<{address}>\r\nDATA\r\n".encode()
     return _Session(

@@ -146,7 +146,9 @@ def _write_users(folder: Path, variants: tuple[Variant, ...], uid: int, gid: int
     for variant in variants:
         for account in (*variant.senders, variant.reader):
             home = folder / "boxes" / account.address
-            lines.append(f"{account.address}:{hashed}:{uid}:{gid}::{home}::userdb_mail={variant.name}:~/mail\n")
+            lines.append(
+                f"{account.address}:{hashed}:{uid}:{gid}::{home}::userdb_mail={variant.name}:~/mail\n"
+            )
     users = folder / "users"
     users.write_text("".join(lines))
     os.chown(users, uid, gid)
