@@ -56,9 +56,9 @@ class AuditEvent:
     kind: AuditKind
     spool_id: str = ""
     message_id: str = ""
-    facts: Mapping[str, str] = field(default=_NOTHING)
+    facts: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     """Closed kinds of value: reply name, reason, rule, certificate DN, TLS version, domain, counts."""
-    persons: Mapping[str, str] = field(default=_NOTHING)
+    persons: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     """Role (`login`, `reverse-path`, `forward-path`, `operator`) → address or login name."""
 
 
