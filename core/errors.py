@@ -55,3 +55,14 @@ class ReplyError(GatewayError):
     def __init__(self, reply: Reply) -> None:
         super().__init__(reply.name)
         self.reply = reply
+
+
+class StoreFull(StoreError, ReplyError):
+    """No room left on the disk. Raised with `reply.STORAGE_FULL`."""
+
+
+class FatalStoreError(GatewayError):
+    """The disk said no to an fsync, or the database is damaged: what is durable is not known any more.
+
+    The program ends; it never tries again in the same life.
+    """
