@@ -1,0 +1,53 @@
+"""Both engines: the schema is checked, never made in silence; reads see one moment; errors are ours."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.errors import ConfigurationError, StoreError
+from vaguemestre.database import Database, check_schema, migrate
+
+
+async def test_a_migrated_database_passes_the_check_and_a_second_migration_changes_nothing(
+    database: Database,
+) -> None:
+    await check_schema(database)
+    await migrate(database)
+    await check_schema(database)
+
+
+async def test_a_database_that_lacks_a_migration_is_refused_with_the_command_that_helps(
+    database: Database,
+) -> None:
+    await database.run(lambda c: c.exec_driver_sql("DELETE FROM alembic_version"))
+    with pytest.raises(ConfigurationError, match="vaguemestre init"):
+        await check_schema(database)
+
+
+async def test_a_database_of_a_later_version_is_refused_and_not_migrated(database: Database) -> None:
+    await database.run(lambda c: c.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(ConfigurationError, match="later version"):
+        await check_schema(database)
+    with pytest.raises(ConfigurationError, match="later version"):
+        await migrate(database)
+
+
+async def test_a_snapshot_sees_one_moment(database: Database) -> None:
+    insert = "INSERT INTO vault_key VALUES ('{}', 'k', 'x', 1)"
+    await database.run(lambda c: c.exec_driver_sql(insert.format("first")))
+    async with database.read(snapshot=True) as connection:
+        count = "SELECT count(*) FROM vault_key"
+        before = (await connection.exec_driver_sql(count)).scalar()
+        await database.run(lambda c: c.exec_driver_sql(insert.format("second")))
+        assert (await connection.exec_driver_sql(count)).scalar() == before == 1
+    async with database.read() as connection:
+        assert (await connection.exec_driver_sql(count)).scalar() == 2
+
+
+async def test_a_failing_block_leaves_nothing_and_the_error_is_ours(database: Database) -> None:
+    with pytest.raises(StoreError):
+        async with database.write() as connection:
+            await connection.exec_driver_sql("INSERT INTO vault_key VALUES ('a', 'k', 'x', 1)")
+            await connection.exec_driver_sql("INSERT INTO vault_key VALUES ('a', 'k', 'x', 1)")
+    async with database.read() as connection:
+        assert (await connection.exec_driver_sql("SELECT count(*) FROM vault_key")).scalar() == 0
