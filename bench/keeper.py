@@ -9,8 +9,8 @@ orphan of the server becomes its child and nothing escapes from its tree. Then
         + for each living descendant: the children that it has waited for (ticks of /proc/PID/stat)
 
 The keeper's own CPU is not in the sum. The ticks cost at most 10 ms of error for each process that has waited for
-children (the kernel adds in nanoseconds and rounds only when it prints). A child whose parent ignores SIGCHLD would be lost by the kernel; no
-server measured here does that.
+children (the kernel adds in nanoseconds and rounds only when it prints). A child whose parent ignores SIGCHLD
+would be lost by the kernel; no server measured here does that.
 
 This file is both sides: `python -m bench.keeper` is the small process, `Keeper` the handle on it.
 """

@@ -41,7 +41,7 @@ class LetterForm:
 def letter_form(address: str, *, size: int = LETTER_SIZE) -> LetterForm:
     """The form of the letters that the box `address` writes to itself; each is `size` octets before the dot."""
     domain = address.partition("@")[2]
-    subject = b64encode("Compte rendu de consultation n°".encode()).decode()
+    subject = b64encode("Compte rendu n°".encode()).decode()
     before = (
         f"Date: Fri, 14 Nov 2025 09:12:00 +0100\r\nFrom: {address}\r\nTo: {address}\r\n"
         f"Subject: =?UTF-8?B?{subject}?= "
