@@ -34,7 +34,7 @@ from certs.certificate import (
 )
 from certs.profiles import ClientAuthEku, Purpose, authority_allows, extension, usage_remarks
 from certs.revocation import DEFAULT_GRACE, RevocationLists
-from certs.verdict import CertificateRefused, Reason, VerifiedPeer
+from certs.verdict import CertificateRefused, Reason, RevocationUnknown, VerifiedPeer
 from core.identity import DistinguishedName
 
 MAX_INTERMEDIATES = 3  # ours: IGC-Santé has one between root and operator
@@ -113,10 +113,20 @@ class ChainVerifier:
         if not all(authority_allows(authority, purpose) for authority in path[1:-1]):
             raise CertificateRefused(Reason.WRONG_USAGE, "of an intermediate authority")
         until = [at + VERDICT_LIFETIME, *(member.not_valid_after_utc for member in path)]
-        # From the root's side down: a revoked authority is the stronger cause (RFC 5280 §6.1).
-        for member, issuer in reversed(list(pairwise(path))):
-            until.append(self._revocation.check(member, issuer, at=at, grace=self._settings.crl_grace))
+        until += self._revocation_holds(path, at)
         return _Verdict(_peer(certificate, remarks), at, min(until))
+
+    def _revocation_holds(self, path: list[x509.Certificate], at: datetime) -> list[datetime]:
+        """Until when the CRLs answer for each certificate below the root; a revocation outweighs a doubt."""
+        until, doubts = [], []
+        for member, issuer in pairwise(path):
+            try:
+                until.append(self._revocation.check(member, issuer, at=at, grace=self._settings.crl_grace))
+            except RevocationUnknown as doubt:
+                doubts.append(doubt)
+        if doubts:
+            raise doubts[0]
+        return until
 
     def _path(
         self, certificate: x509.Certificate, at: datetime, presented: Sequence[bytes]

@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 
 from certs.certificate import fingerprint_of, key_is_weak, subject_of, to_der, to_pem
 from core.errors import ConfigurationError
@@ -116,12 +116,12 @@ class Identity:
     def load_into_openssl(self, context: SSL.Context) -> None:
         """Give certificate, chain and key to a pyOpenSSL context. Raises `ConfigurationError`."""
         try:
-            context.use_certificate(crypto.X509.from_cryptography(self.certificate))
+            context.use_certificate(self.certificate)
             for member in self._chain:
-                context.add_extra_chain_cert(crypto.X509.from_cryptography(member))
-            context.use_privatekey(crypto.PKey.from_cryptography_key(self._key))
+                context.add_extra_chain_cert(member)
+            context.use_privatekey(self._key)
             context.check_privatekey()
-        except (SSL.Error, crypto.Error) as error:
+        except SSL.Error as error:
             raise ConfigurationError("OpenSSL does not accept this certificate and key") from error
 
     def certificate_der(self) -> bytes:

@@ -56,11 +56,13 @@ class Space:
             settings=Settings(**settings),  # type: ignore[arg-type]
         )
 
-    def issue(self, profile: ProfileName = ProfileName.SSL_SERV, subject: str = RIVAGE, **more: object) -> Issued:
+    def issue(
+        self, profile: ProfileName = ProfileName.SSL_SERV, subject: str = RIVAGE, **more: object
+    ) -> Issued:
         return self.authority.issue(Request(subject=subject, profile=profile, **more))  # type: ignore[arg-type]
 
 
-@pytest.fixture()
+@pytest.fixture
 def space() -> Space:
     """A trust space whose CRLs are fresh."""
     made = Space()
@@ -68,13 +70,13 @@ def space() -> Space:
     return made
 
 
-@pytest.fixture()
+@pytest.fixture
 def silent_space() -> Space:
     """A trust space that has published no CRL."""
     return Space()
 
 
-@pytest.fixture()
+@pytest.fixture
 def foreign_space() -> Space:
     """Another authority with the same names and other keys."""
     made = Space(first_key=20)
@@ -82,11 +84,11 @@ def foreign_space() -> Space:
     return made
 
 
-@pytest.fixture()
+@pytest.fixture
 def algorithms() -> type[KeyAlgorithm]:
     return KeyAlgorithm
 
 
-@pytest.fixture()
+@pytest.fixture
 def day() -> timedelta:
     return timedelta(days=1)

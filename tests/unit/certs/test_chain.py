@@ -24,7 +24,9 @@ RIVAGE = DistinguishedName.parse(
 )
 
 
-def refused(verifier: ChainVerifier, der: bytes, at: datetime, purpose: Purpose = Purpose.TLS_CLIENT) -> Reason:
+def refused(
+    verifier: ChainVerifier, der: bytes, at: datetime, purpose: Purpose = Purpose.TLS_CLIENT
+) -> Reason:
     with pytest.raises(CertificateRefused) as caught:
         verifier.verify(der, purpose=purpose, at=at)
     return caught.value.reason
@@ -55,7 +57,9 @@ CLIENT = (x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.CLIENT_AUTH]), False)
 
 class TestAccepted:
     def test_an_operator_is_named_as_the_trust_list_names_it(self, space: Any) -> None:
-        issued = space.issue(names=("mss.ch-rivage.mssante.example",), emails=("a@ch-rivage.mssante.example",))
+        issued = space.issue(
+            names=("mss.ch-rivage.mssante.example",), emails=("a@ch-rivage.mssante.example",)
+        )
         peer = space.verifier().verify(issued.der, purpose=Purpose.TLS_CLIENT, at=space.clock.now())
         assert peer.subject == RIVAGE
         assert str(peer.subject).startswith("CN=mss.ch-rivage.mssante.example,OU=1990000010,O=")
@@ -67,7 +71,9 @@ class TestAccepted:
 
     def test_pem_is_read_too(self, space: Any) -> None:
         pem = space.issue().certificate.public_bytes(serialization.Encoding.PEM)
-        assert space.verifier().verify(pem, purpose=Purpose.TLS_SERVER, at=space.clock.now()).subject == RIVAGE
+        assert (
+            space.verifier().verify(pem, purpose=Purpose.TLS_SERVER, at=space.clock.now()).subject == RIVAGE
+        )
 
     def test_elliptic_keys_are_accepted(self, space: Any, algorithms: Any) -> None:
         issued = space.issue(algorithm=algorithms.EC_P256)
@@ -92,9 +98,12 @@ class TestAccepted:
         der = space.issue().der
         assert refused(verifier, der, space.clock.now()) is Reason.UNTRUSTED
         between = space.authority.organisations.certificate.public_bytes(serialization.Encoding.DER)
-        assert verifier.verify(
-            der, purpose=Purpose.TLS_CLIENT, at=space.clock.now(), presented=[between]
-        ).subject == RIVAGE
+        assert (
+            verifier.verify(
+                der, purpose=Purpose.TLS_CLIENT, at=space.clock.now(), presented=[between]
+            ).subject
+            == RIVAGE
+        )
 
 
 class TestRefused:
@@ -265,9 +274,7 @@ class TestVerdicts:
         verifier, der, now = space.verifier(), space.issue().der, space.clock.now()
         judged = []
         real = ChainVerifier._judge
-        monkeypatch.setattr(
-            ChainVerifier, "_judge", lambda self, *a: judged.append(1) or real(self, *a)
-        )
+        monkeypatch.setattr(ChainVerifier, "_judge", lambda self, *a: judged.append(1) or real(self, *a))
         for offset in (timedelta(0), VERDICT_LIFETIME - timedelta(seconds=1)):
             verifier.verify(der, purpose=Purpose.TLS_CLIENT, at=now + offset)
         assert len(judged) == 1
