@@ -55,8 +55,10 @@ def build(schema: type[T], data: dict[str, Any], base: Path, where: str = "") ->
     for name, field in fields.items():
         if name in data:
             values[name] = _convert(hints[name], data[name], base, where + name)
-        elif dataclasses.is_dataclass(hints[name]) and _has_no_default(field):
+        elif dataclasses.is_dataclass(hints[name]):
             values[name] = build(typing.cast(type[Any], hints[name]), {}, base, f"{where}{name}.")
+        elif isinstance(field.default, Path):
+            values[name] = base / field.default  # a default path is as relative as a written one
         elif _has_no_default(field):
             raise ConfigurationError(
                 f"{where}{name} is missing: {documentation(typing.cast(Hashable, schema)).get(name, '')}".strip()

@@ -1,0 +1,105 @@
+"""One TOML: unknown keys are errors with a suggestion, the example is the schema, everything is frozen."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from core.errors import ConfigurationError
+from vaguemestre.config.load import MAX_CONFIG, documentation, load, write
+from vaguemestre.config.schema import Configuration, Environment, OperatorSettings, example
+
+MINIMAL = """
+[operator]
+name = "Cabinet des Dunes"
+hostname = "mss.cabinet.mssante.example"
+domains = ["cabinet.mssante.example"]
+[tls]
+anchors = "anchors"
+crls = "crl"
+[[tls.identity]]
+certificate = "keys/a.pem"
+key = "keys/a.key"
+[trust]
+source = "list.xml"
+signers = ["CN=alb.mssante.example,C=FR"]
+"""
+
+
+def read(folder: Path, text: str) -> Configuration:
+    file = folder / "vaguemestre.toml"
+    file.write_text(text, "utf-8")
+    return load(file, Configuration)
+
+
+def test_the_example_is_the_schema_and_reads_back(tmp_path: Path) -> None:
+    assert read(tmp_path, write(example(), commented=True)) == example()
+    assert read(tmp_path, write(example(), commented=False)) == example()
+
+
+def test_a_minimal_file_takes_paths_from_its_folder(tmp_path: Path) -> None:
+    configuration = read(tmp_path, MINIMAL)
+    assert configuration.tls.identity[0].key == tmp_path / "keys/a.key"
+    assert configuration.operator.environment is Environment.PRODUCTION
+    assert configuration.database_url.startswith("sqlite:///")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("[trust]", "[trsut]", "unknown key trsut; did you mean trust?"),
+        ('source = "list.xml"', 'sorce = "list.xml"', "unknown key trust.sorce; did you mean trust.source?"),
+        ('hostname = "mss.cabinet.mssante.example"', "", "operator.hostname is missing"),
+        ('name = "Cabinet des Dunes"', "name = 3", "operator.name must be text in quotes"),
+        ('domains = ["cabinet.mssante.example"]', 'domains = "x"', "operator.domains must be a list"),
+        ('domains = ["cabinet.mssante.example"]', "domains = []", "at least one mail domain"),
+        ('domains = ["cabinet.mssante.example"]', 'domains = ["-"]', "must be domain names"),
+        ("[trust]", '[log]\nformat = "xml"\n[trust]', "log.format must be one of: json, text"),
+        ("[trust]", '[log]\nlevel = "loud"\n[trust]', "level must be"),
+        ("[trust]", "[database]\nworkers = 2\n[trust]", "workers above 1 need PostgreSQL"),
+        ("[trust]", '[listen]\nrelay = "25"\n[trust]', "listen.relay must be a whole number"),
+        ("[trust]", '[rehearsal]\nstop_at = "spool.committed"\n[trust]', "refused in production"),
+        ("[trust]", "[spool]\nretry_seconds = [true]\n[trust]", "spool.retry_seconds[0] must be a number"),
+        ("[trust]", "[relay]\nroutes = 3\n[trust]", "relay.routes must be a table"),
+        ("[tls]", "[tls", "is not TOML"),
+    ],
+)
+def test_a_mistake_is_one_sentence_that_says_what_to_change(
+    tmp_path: Path, old: str, new: str, sentence: str
+) -> None:
+    with pytest.raises(ConfigurationError) as mistake:
+        read(tmp_path, MINIMAL.replace(old, new, 1))
+    assert sentence in str(mistake.value)
+
+
+def test_a_missing_or_huge_file_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot read"):
+        load(tmp_path / "none.toml", Configuration)
+    with pytest.raises(ConfigurationError, match="larger"):
+        read(tmp_path, "#" * (MAX_CONFIG + 1))
+
+
+def test_every_setting_is_documented() -> None:
+    todo: list[type] = [Configuration]
+    for schema in todo:
+        documents = documentation(schema)
+        for field in dataclasses.fields(schema):
+            assert documents.get(field.name), f"{schema.__name__}.{field.name}"
+            value = getattr(example(), field.name, None)
+            if dataclasses.is_dataclass(value):
+                todo.append(type(value))
+    assert OperatorSettings in todo
+
+
+def test_routes_are_read_as_a_table(tmp_path: Path) -> None:
+    text = MINIMAL + '[relay.routes]\n"ch-rivage.mssante.example" = "127.0.0.1:2525"\n'
+    configuration = read(tmp_path, text)
+    assert configuration.relay.routes == {"ch-rivage.mssante.example": "127.0.0.1:2525"}
+    assert read(tmp_path, write(configuration, commented=False)) == configuration
+
+
+def test_workers_are_allowed_on_postgresql(tmp_path: Path) -> None:
+    text = MINIMAL + '[database]\nurl = "postgresql://vaguemestre@localhost/mail"\nworkers = 4\n'
+    assert read(tmp_path, text).database.workers == 4
