@@ -36,6 +36,7 @@ class AuditKind(enum.Enum):
     STORED = "stored"
     REMOVED = "removed"
     BAL_CHANGED = "bal-changed"
+    BAL_LISTED = "bal-listed"
     DIRECTORY_CHANGED = "directory-changed"
     TRUST_LIST_CHANGED = "trust-list-changed"
     TRUST_LIST_REFUSED = "trust-list-refused"

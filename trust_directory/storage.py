@@ -11,8 +11,9 @@ caller under the key of their box, and an address is found by its keyed pseudony
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import (
     BigInteger,
@@ -31,11 +32,10 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.bal import BalKind, BalState, Right
-from core.errors import NotStored, PermanentError, StoreError
+from core.errors import NotStored, PermanentError
 from core.unit_of_work import Change
 from trust_directory.changes import (
     AddressTaken,
@@ -266,6 +266,14 @@ async def _revoke_delegations(connection: AsyncConnection, change: DelegationsRe
 
 
 # --- reading ------------------------------------------------------------------------------------------------
+class Database(Protocol):
+    """What `vaguemestre.database` gives to read with; errors of the driver come as StoreError."""
+
+    def read(self, *, snapshot: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection that only reads; with `snapshot`, all its statements see the same moment."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoxRow:
     """A row of `bal`, still sealed."""
@@ -306,8 +314,8 @@ class BoxFile:
 class BoxReader:
     """Reads outside any unit. Every failure of the database is a StoreError."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def generation(self) -> int:
         """The number of the last change."""
@@ -348,36 +356,30 @@ class BoxReader:
         return [(int(row[0]), Right(row[1]), int(row[2])) for row in rows]
 
     async def _file(self, condition: Any) -> BoxFile | None:
-        try:
-            async with self._engine.connect() as connection:
-                found = (await connection.execute(select(BAL).where(condition))).one_or_none()
-                if found is None:
-                    return None
-                credentials = await connection.execute(
-                    select(CREDENTIAL)
-                    .where(CREDENTIAL.c.bal_id == found.bal_id)
-                    .order_by(CREDENTIAL.c.created_at, CREDENTIAL.c.credential_id)
-                )
-                owners = await connection.execute(
-                    select(BAL, DELEGATION.c.granted_right)
-                    .join(DELEGATION, DELEGATION.c.owner_bal_id == BAL.c.bal_id)
-                    .where(DELEGATION.c.delegate_bal_id == found.bal_id)
-                    .order_by(BAL.c.bal_id, DELEGATION.c.granted_right)
-                )
-                return BoxFile(
-                    box=_box(found),
-                    credentials=tuple(_credential(row) for row in credentials),
-                    owners=tuple((_box(row), Right(row.granted_right)) for row in owners),
-                )
-        except (SQLAlchemyError, OSError) as error:
-            raise StoreError("the boxes cannot be read now") from error
+        async with self._database.read(snapshot=True) as connection:
+            found = (await connection.execute(select(BAL).where(condition))).one_or_none()
+            if found is None:
+                return None
+            credentials = await connection.execute(
+                select(CREDENTIAL)
+                .where(CREDENTIAL.c.bal_id == found.bal_id)
+                .order_by(CREDENTIAL.c.created_at, CREDENTIAL.c.credential_id)
+            )
+            owners = await connection.execute(
+                select(BAL, DELEGATION.c.granted_right)
+                .join(DELEGATION, DELEGATION.c.owner_bal_id == BAL.c.bal_id)
+                .where(DELEGATION.c.delegate_bal_id == found.bal_id)
+                .order_by(BAL.c.bal_id, DELEGATION.c.granted_right)
+            )
+            return BoxFile(
+                box=_box(found),
+                credentials=tuple(_credential(row) for row in credentials),
+                owners=tuple((_box(row), Right(row.granted_right)) for row in owners),
+            )
 
     async def _rows(self, statement: Any) -> Sequence[Row[*tuple[Any, ...]]]:
-        try:
-            async with self._engine.connect() as connection:
-                return (await connection.execute(statement)).all()
-        except (SQLAlchemyError, OSError) as error:
-            raise StoreError("the boxes cannot be read now") from error
+        async with self._database.read() as connection:
+            return (await connection.execute(statement)).all()
 
 
 def _box(row: Row[*tuple[Any, ...]]) -> BoxRow:
