@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLContextFactory
+from zope.interface import implementer
 
 from certs.anchors import TrustAnchors
 from certs.keystore import Identity, KeyStore
@@ -199,8 +201,9 @@ def openssl_server_context(identity: Identity, profile: TlsProfile) -> SSL.Conte
     return context
 
 
+@implementer(IOpenSSLContextFactory)
 class TwistedContextFactory:
-    """What Twisted's TLS wants (the old-style context factory): a context for each new connection."""
+    """What Twisted's TLS wants: a context for each new connection."""
 
     def __init__(self, current: Callable[[], SSL.Context]) -> None:
         self._current = current
