@@ -14,7 +14,7 @@ from pathlib import Path
 
 import trustme
 
-from bench.servers import Ground
+from bench.servers import Ground, TlsFiles
 
 READABLE_BY_ALL = 0o755
 
@@ -22,7 +22,7 @@ READABLE_BY_ALL = 0o755
 @contextmanager
 def run_folder(parent: Path | None, *, keep: bool) -> Iterator[Path]:
     """A folder that servers of other users can enter; removed at the end unless `keep`."""
-    folder = Path(tempfile.mkdtemp(prefix="vaguemestre-bench-", dir=parent))
+    folder = Path(tempfile.mkdtemp(prefix="vaguemestre-bench-", dir=parent or usual_parent()))
     folder.chmod(READABLE_BY_ALL)
     try:
         yield folder
@@ -31,29 +31,35 @@ def run_folder(parent: Path | None, *, keep: bool) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def usual_parent() -> Path:
+    """Where temporary files go, unless that is in memory, where a sync costs nothing."""
+    usual = Path(tempfile.gettempdir())
+    return Path("/var/tmp") if filesystem_of(usual) == "tmpfs" else usual
+
+
 def lay_ground(folder: Path, name: str, *, senders: int) -> Ground:
-    """The sub-folder `name` with the certificate of this run in it (made once for all servers)."""
-    tls = folder / "tls"
-    if not tls.exists():
-        _make_certificate(tls)
+    """The sub-folder `name` of a run, and the certificate of the run."""
     own = folder / name
     own.mkdir()
     own.chmod(READABLE_BY_ALL)
-    return Ground(
-        folder=own, certificate=tls / "chain.pem", key=tls / "key.pem", authority=tls / "authority.pem",
-        senders=senders,
-    )  # fmt: skip
+    return Ground(folder=own, tls=make_certificate(folder), senders=senders)
 
 
-def _make_certificate(tls: Path) -> None:
+def make_certificate(folder: Path) -> TlsFiles:
+    """The certificate of the run in `folder`; made at the first call."""
+    tls = folder / "tls"
+    files = TlsFiles(certificate=tls / "chain.pem", key=tls / "key.pem", authority=tls / "authority.pem")
+    if tls.exists():
+        return files
     tls.mkdir()
     tls.chmod(READABLE_BY_ALL)
     authority = trustme.CA(key_type=trustme.KeyType.RSA)
     issued = authority.issue_cert("localhost", "127.0.0.1", key_type=trustme.KeyType.RSA)
-    authority.cert_pem.write_to_path(str(tls / "authority.pem"))
-    issued.private_key_pem.write_to_path(str(tls / "key.pem"))
+    authority.cert_pem.write_to_path(str(files.authority))
+    issued.private_key_pem.write_to_path(str(files.key))
     for index, pem in enumerate(issued.cert_chain_pems):
-        pem.write_to_path(str(tls / "chain.pem"), append=index > 0)
+        pem.write_to_path(str(files.certificate), append=index > 0)
+    return files
 
 
 def filesystem_of(folder: Path) -> str:

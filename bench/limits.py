@@ -23,41 +23,45 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from bench.letters import LETTER_SIZE
-from bench.servers import HOST
+from bench.servers import HOST, TlsFiles
+from bench.statistics import median
 
 WINDOW_SECONDS = 0.5
-ECHO_LETTERS = 1_000
+ECHO_LETTERS = 10_000
 TLS_RECORD = 16_384  # RFC 8446 §5.1: the largest plaintext of one record
 PAGE = 4_096
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One limit: its name, its value, its unit."""
+    """One limit: its name, its unit, and its value before and after the rounds."""
 
     name: str
-    value: float
     unit: str
+    runs: tuple[float, ...]
+
+    @property
+    def value(self) -> float:
+        """The median of the runs."""
+        return median(self.runs)
 
 
-def measure_limits(folder: Path, certificate: Path, key: Path, authority: Path) -> list[Limit]:
+def measure_limits(folder: Path, tls: TlsFiles) -> list[Limit]:
     """All limits; about four seconds. `folder` must be on the disk that the servers use."""
-    limits = [
-        Limit("append 4 KiB + fsync", _syncs(folder, PAGE, os.fsync), "/s"),
-        Limit("append 4 KiB + fdatasync", _syncs(folder, PAGE, os.fdatasync), "/s"),
-        Limit("append 10 kB + fdatasync", _syncs(folder, LETTER_SIZE, os.fdatasync), "/s"),
-        Limit("new file of 10 kB + fsync", _new_files(folder), "/s"),
-        Limit("RSA-2048 signatures", _signatures(_rsa_signer()), "/CPU s"),
-        Limit("P-256 signatures", _signatures(_p256_signer()), "/CPU s"),
-        Limit("TLS bulk, Python ssl, both ends", _tls_bulk(certificate, key, authority), "MB/CPU s"),
+    found: list[tuple[str, str, float | None]] = [
+        ("append 4 KiB + fsync", "/s", _syncs(folder, PAGE, os.fsync)),
+        ("append 4 KiB + fdatasync", "/s", _syncs(folder, PAGE, os.fdatasync)),
+        ("append 10 kB + fdatasync", "/s", _syncs(folder, LETTER_SIZE, os.fdatasync)),
+        ("new file of 10 kB + fsync", "/s", _new_files(folder)),
+        ("RSA-2048 signatures", "/CPU s", _signatures(_rsa_signer())),
+        ("P-256 signatures", "/CPU s", _signatures(_p256_signer())),
+        ("TLS bulk, Python ssl, both ends", "MB/CPU s", _tls_bulk(tls)),
+        ("AES-256-GCM, openssl speed, 16 KiB", "MB/CPU s", _openssl_bulk()),
     ]
-    openssl = _openssl_bulk()
-    if openssl is not None:
-        limits.append(Limit("AES-256-GCM, openssl speed, 16 KiB", openssl, "MB/CPU s"))
-    server, both = _echo(certificate, key, authority)
-    limits.append(Limit("10 kB letter over TLS and one reply, receiving end", server, "CPU ms"))
-    limits.append(Limit("10 kB letter over TLS and one reply, both ends", both, "CPU ms"))
-    return limits
+    receiving, both = _echo(tls)
+    found.append(("10 kB letter over TLS and one reply, receiving end", "CPU ms", receiving))
+    found.append(("10 kB letter over TLS and one reply, both ends", "CPU ms", both))
+    return [Limit(name, unit, (value,)) for name, unit, value in found if value is not None]
 
 
 def _rate(step: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
@@ -117,17 +121,17 @@ def _p256_signer() -> Callable[[], object]:
     return lambda: key.sign(b"letter", ec.ECDSA(hashes.SHA256()))
 
 
-def _server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+def _server_context(tls: TlsFiles) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(tls.certificate, tls.key)
     return context
 
 
-def _tls_bulk(certificate: Path, key: Path, authority: Path) -> float:
+def _tls_bulk(tls: TlsFiles) -> float:
     """Megabytes a CPU second through two SSL objects in memory: one encryption and one decryption."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    server = _server_context(certificate, key).wrap_bio(to_server, to_client, server_side=True)
-    client = ssl.create_default_context(cafile=str(authority)).wrap_bio(
+    server = _server_context(tls).wrap_bio(to_server, to_client, server_side=True)
+    client = ssl.create_default_context(cafile=str(tls.authority)).wrap_bio(
         to_client, to_server, server_hostname="localhost"
     )
     pending = {client, server}
@@ -160,7 +164,7 @@ def _openssl_bulk() -> float | None:
     return float(found.group(1)) / 1000 if found else None
 
 
-def _echo(certificate: Path, key: Path, authority: Path) -> tuple[float, float]:
+def _echo(tls: TlsFiles) -> tuple[float, float]:
     """CPU ms a letter of a receiver that does nothing but answer, and of both ends together."""
     listener = socket.create_server((HOST, 0))
     reading, writing = os.pipe()
@@ -169,13 +173,13 @@ def _echo(certificate: Path, key: Path, authority: Path) -> tuple[float, float]:
         status = 1
         try:
             os.close(reading)
-            os.write(writing, json.dumps(_receive_all(listener, certificate, key)).encode())
+            os.write(writing, json.dumps(_receive_all(listener, tls)).encode())
             status = 0
         finally:
             os._exit(status)
     os.close(writing)
     try:
-        sending = _send_all(listener.getsockname()[1], authority)
+        sending = _send_all(listener.getsockname()[1], tls)
         receiving = float(json.loads(os.read(reading, 100)))
     finally:
         listener.close()
@@ -189,8 +193,8 @@ def _cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _receive_all(listener: socket.socket, certificate: Path, key: Path) -> float:
-    connection = _server_context(certificate, key).wrap_socket(listener.accept()[0], server_side=True)
+def _receive_all(listener: socket.socket, tls: TlsFiles) -> float:
+    connection = _server_context(tls).wrap_socket(listener.accept()[0], server_side=True)
     connection.sendall(b"220\r\n")
     began = _cpu_seconds()
     for _ in range(ECHO_LETTERS):
@@ -204,8 +208,8 @@ def _receive_all(listener: socket.socket, certificate: Path, key: Path) -> float
     return _cpu_seconds() - began
 
 
-def _send_all(port: int, authority: Path) -> float:
-    context = ssl.create_default_context(cafile=str(authority))
+def _send_all(port: int, tls: TlsFiles) -> float:
+    context = ssl.create_default_context(cafile=str(tls.authority))
     data = os.urandom(LETTER_SIZE)
     with (
         socket.create_connection((HOST, port)) as plain,

@@ -71,9 +71,16 @@ def running_in(space: Mapping[str, Any], keeper: Keeper) -> Running:
         variants=(Variant(name="embedded", senders=tuple(boxes[:-1]), reader=boxes[-1]),),
         keepers=(keeper,),
         authority=Path(space["ca"]),
-        versions={"Vaguemestre": importlib.metadata.version("vaguemestre")},
+        versions={"Vaguemestre": _version()},
         root=operator["pid"],
     )
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("vaguemestre")
+    except importlib.metadata.PackageNotFoundError:
+        return "of this tree, not installed"
 
 
 def _await_space(file: Path, keeper: Keeper) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from bench.durability import Durability
 from bench.limits import Limit
 from bench.rows import Row, rounded
 from bench.runner import Findings, GeneratorShare
@@ -47,19 +48,29 @@ def machine_facts(folder_filesystem: str, versions: Mapping[str, str]) -> dict[s
 
 
 def as_json(
-    findings: Findings, limits: Sequence[Limit], machine: Mapping[str, object], settings: Mapping[str, object]
-) -> dict[str, object]:
+    findings: Findings, limits: Sequence[Limit], shown: Sequence[Durability], *,
+    machine: Mapping[str, object], settings: Mapping[str, object],
+) -> dict[str, object]:  # fmt: skip
     """The content of the results file."""
     return {
         "rows": [row.as_json() for row in findings.rows],
         "limits": [
-            {"name": limit.name, "value": rounded(limit.value), "unit": limit.unit} for limit in limits
+            {"name": limit.name, "value": rounded(limit.value), "unit": limit.unit,
+             "runs": [rounded(value) for value in limit.runs]}
+            for limit in limits
+        ],
+        "durability": [
+            {"server": one.server, "letters": len(one.letters), "holds": one.holds,
+             "synced_ms": [rounded(letter.synced_at) for letter in one.letters],
+             "reply_ms": [rounded(letter.reply_at) for letter in one.letters],
+             "blind_calls": one.blind_calls}
+            for one in shown
         ],
         "generators": {name: rounded(share.share()) for name, share in findings.shares.items()},
         "machine": dict(machine),
         "settings": dict(settings),
         "failures": list(findings.failures),
-    }
+    }  # fmt: skip
 
 
 def write_results(content: Mapping[str, object], moment: datetime, folder: Path = RESULTS) -> Path:
@@ -101,10 +112,10 @@ def print_limits(console: Console, limits: Sequence[Limit], shares: Mapping[str,
     """The limits of this minute and the load generators' share of the CPU."""
     table = Table(title="Limits of this minute")
     table.add_column("limit")
-    table.add_column("value", justify="right")
+    table.add_column("before, after", justify="right")
     table.add_column("unit")
     for limit in limits:
-        table.add_row(limit.name, f"{limit.value:,.4g}", limit.unit)
+        table.add_row(limit.name, " ".join(f"{value:.4g}" for value in limit.runs), limit.unit)
     for name, share in shares.items():
         table.add_row(f"load generators' share of the CPU, {name}", f"{share.share() * 100:.1f}", "%")
     console.print(table)

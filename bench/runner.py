@@ -66,7 +66,7 @@ class _Side:
             tell(f"{self.stage.server.name} ({variant.name}): warm-up")
             self.measure.prepare(self.stage, variant)
             sample = self.measure.run(self.stage, variant)
-            costs[variant.name] = [sample.values[self.measure.rows[0].name]]
+            costs[variant.name] = [sample.values[self.measure.decides]]
         if not self.measure.every_variant:
             fastest = cheapest(costs)
             self.variants = tuple(variant for variant in self.variants if variant.name == fastest)
@@ -133,10 +133,13 @@ def measured(
 
 
 def run_all(
-    measures: Sequence[Measure], stages: Mapping[str, Stage], rounds: int, watcher: Watcher
-) -> Findings:
-    """Every measure; one that does not run is a failure in the findings and does not stop the others."""
-    findings = Findings()
+    measures: Sequence[Measure],
+    stages: Mapping[str, Stage],
+    rounds: int,
+    watcher: Watcher,
+    findings: Findings,
+) -> None:
+    """Every measure into `findings`; one that does not run is a failure and does not stop the others."""
     for measure in measures:
         try:
             rows, shares = measured(measure, stages, rounds, watcher)
@@ -149,7 +152,6 @@ def run_all(
             findings.shares[name] = GeneratorShare(
                 server=known.server + share.server, generators=known.generators + share.generators
             )
-    return findings
 
 
 def _best(values: Mapping[str, tuple[float, ...]]) -> tuple[float, ...]:

@@ -51,13 +51,20 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
-    """What every server is given: its own folder, one RSA-2048 certificate for "localhost", how many boxes."""
+class TlsFiles:
+    """The RSA-2048 certificate of a run for "localhost", its key and the authority that signed it (PEM)."""
 
-    folder: Path
     certificate: Path
     key: Path
     authority: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What every server is given: its own folder, the certificate of the run, how many boxes."""
+
+    folder: Path
+    tls: TlsFiles
     senders: int
 
     def variant(self, name: str) -> Variant:

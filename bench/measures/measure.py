@@ -118,11 +118,16 @@ class Stage:
 
 
 class Measure(Protocol):
-    """One experiment. `rows[0]` decides which of a server's variants is its fastest."""
+    """One experiment."""
 
     @property
     def rows(self) -> tuple[RowSpec, ...]:
         """The rows it gives."""
+        ...
+
+    @property
+    def decides(self) -> str:
+        """The row by which the warm-up round chooses a server's fastest variant: the calmest of them."""
         ...
 
     @property

@@ -54,6 +54,7 @@ def expected_counts(stage: Stage, variant: Variant) -> Mapping[Account, int]:
 class SubmissionMeasure:
     """CPU and latency of submission with nothing else going on."""
 
+    decides = "submission_cpu"
     every_variant = False
     rows = (
         RowSpec(name="submission_cpu", unit="CPU ms/letter", target=CPU_TARGET,
@@ -102,6 +103,7 @@ class SubmissionMeasure:
 class SubmissionWhileReadMeasure:
     """The same latency while another session FETCHes a large mailbox's envelopes without a pause."""
 
+    decides = "submission_p50_reading"
     every_variant = False
     rows = (
         RowSpec(name="submission_p99_reading", unit="ms", target=LATENCY_TARGET,

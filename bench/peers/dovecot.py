@@ -123,14 +123,14 @@ def start_dovecot(ground: Ground, imaps: int) -> DovecotSite:
     variants = tuple(ground.variant(kind) for kind in FORMATS)
     _write_users(folder, variants, uid, gid)
     key = folder / "key.pem"
-    shutil.copy(ground.key, key)
+    shutil.copy(ground.tls.key, key)
     os.chown(key, uid, gid)
     config = folder / "dovecot.conf"
     group = subprocess.run(["id", "-gn", name], capture_output=True, text=True, check=True).stdout.strip()
     config.write_text(
         _CONFIG.format(
             folder=folder, host=HOST, user=name, group=group, uid=uid, gid=gid, imaps=imaps, key=key,
-            certificate=ground.certificate,
+            certificate=ground.tls.certificate,
         )
     )  # fmt: skip
     keeper = Keeper(
