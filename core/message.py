@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 from core import reply
 from core.address import AddressInvalid, Mailbox, NamedMailbox, mailboxes_of
@@ -107,9 +108,12 @@ def header_end(octets: bytes, start: int, end: int) -> int:
 
 def fields_in(octets: bytes, start: int, end: int) -> Iterator[HeaderField]:
     """The fields of the header that stands at [start, end), at most MAX_FIELDS within MAX_HEADER octets."""
-    for count, match in enumerate(_FIELD.finditer(octets, start, _readable_end(octets, start, end))):
-        if count >= MAX_FIELDS:
-            return
+    return islice(every_field(octets, start, _readable_end(octets, start, end)), MAX_FIELDS)
+
+
+def every_field(octets: bytes, start: int, end: int) -> Iterator[HeaderField]:
+    """The fields without those limits: for what must be removed wherever it stands."""
+    for match in _FIELD.finditer(octets, start, end):
         yield HeaderField(match[1].lower(), match[2], match.start(), match.end())
 
 
@@ -176,21 +180,6 @@ _AT_MOST_ONCE = frozenset(
 )
 
 
-def check_header(octets: bytes) -> None:
-    """Refuse what two readers may read in two ways. For submitted and relayed letters; raises HeaderMalformed."""
-    message = Message(octets)
-    if message.header_size > MAX_HEADER:
-        raise HeaderMalformed("header too big", reply.HEADER_TOO_BIG)
-    checked = _STRICT_HEADER.match(octets)
-    if checked is None or checked.end() != message.header_size:
-        raise HeaderMalformed(
-            "a header line is no field, or holds a control octet or a blank before the colon"
-        )
-    if len(message.fields) >= MAX_FIELDS:
-        raise HeaderMalformed("too many header fields", reply.HEADER_TOO_BIG)
-    originators_of(message)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Originators:
     """Who the header says wrote the letter (RFC 5322 §3.6.2), read in the one way that there is."""
@@ -198,6 +187,21 @@ class Originators:
     from_mailboxes: tuple[Mailbox, ...]
     sender_field: Mailbox | None
     reply_to: tuple[Mailbox, ...]
+
+
+def check_header(letter: bytes | Message) -> Originators:
+    """Refuse what two readers may read in two ways. For submitted and relayed letters; raises HeaderMalformed."""
+    message = letter if isinstance(letter, Message) else Message(letter)
+    if message.header_size > MAX_HEADER:
+        raise HeaderMalformed("header too big", reply.HEADER_TOO_BIG)
+    checked = _STRICT_HEADER.match(message.octets)
+    if checked is None or checked.end() != message.header_size:
+        raise HeaderMalformed(
+            "a header line is no field, or holds a control octet or a blank before the colon"
+        )
+    if len(message.fields) >= MAX_FIELDS:
+        raise HeaderMalformed("too many header fields", reply.HEADER_TOO_BIG)
+    return originators_of(message)
 
 
 def originators_of(message: Message) -> Originators:

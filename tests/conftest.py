@@ -10,6 +10,8 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
 
+from core.testing.golden import golden, pytest_addoption  # noqa: F401  (pytest finds them here)
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
