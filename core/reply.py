@@ -194,6 +194,13 @@ NOT_IMPLEMENTED = _reply(
 BAD_SEQUENCE = _reply(
     "BAD_SEQUENCE", 503, "5.5.1", "Bad sequence of commands", "Ordre des commandes incorrect"
 )
+OUT_OF_STEP = _reply(
+    "OUT_OF_STEP",
+    554,
+    "5.5.0",
+    "Wait for the reply before saying more, closing",
+    "Attendez la réponse avant de continuer, fermeture",
+)
 UNKNOWN_MECHANISM = _reply(
     "UNKNOWN_MECHANISM", 504, "5.5.4", "Mechanism not offered", "Mécanisme non proposé"
 )
@@ -336,6 +343,34 @@ PEER_DEFERRED = _reply(
 )
 PEER_REFUSED = _reply(
     "PEER_REFUSED", 550, "5.0.0", "The other operator refused it", "L'autre opérateur l'a refusé"
+)
+NEEDS_8BITMIME = _reply(
+    "NEEDS_8BITMIME",
+    554,
+    "5.6.3",
+    "The other operator takes no 8-bit letters, and letters are never converted",
+    "L'autre opérateur n'accepte pas les lettres sur 8 bits, et aucune n'est convertie",
+)
+TOO_BIG_FOR_PEER = _reply(
+    "TOO_BIG_FOR_PEER",
+    552,
+    "5.3.4",
+    "The letter is bigger than the other operator takes",
+    "La lettre dépasse la taille admise par l'autre opérateur",
+)
+DOMAIN_TAKES_NO_MAIL = _reply(
+    "DOMAIN_TAKES_NO_MAIL",
+    556,
+    "5.1.10",
+    "This domain says that it takes no mail",
+    "Ce domaine déclare ne pas recevoir de courrier",
+)
+HELD_FOR_OPERATOR = _reply(
+    "HELD_FOR_OPERATOR",
+    450,
+    "4.3.0",
+    "Kept here until an operator has looked at it",
+    "Conservé ici jusqu'à l'examen d'un exploitant",
 )
 DOMAIN_LEFT_TRUST = _reply(
     "DOMAIN_LEFT_TRUST",

@@ -1,0 +1,88 @@
+"""Room 7's contract: an agent carries a letter to the recipients of one action, in two steps.
+
+What it is: `DeliveryAgent` (prepare, then what is staged in the unit that writes the outcomes), the values it
+takes and gives, and the registry from action to agent. What it is not: retries, reports or the trace; the engine
+does these for every agent. Agents may be called again for the same letter and must then do the same again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Protocol
+
+from core.envelope import ForwardPath
+from core.outcome import Outcome
+from core.plan import Action, DeliverToMailbox, Refuse, RelayTo
+from core.ports import BlobStore
+from core.unit_of_work import UnitOfWork
+from mta.checkpoints import Checkpoint
+from mta.spool.item import SpoolItem
+
+
+class LetterInHand:
+    """An item with its octets, which are read (and opened) at most once, and only when an agent asks."""
+
+    def __init__(self, item: SpoolItem, blobs: BlobStore, octets: bytes | None = None) -> None:
+        self.item = item
+        self._blobs = blobs
+        self._octets = octets
+
+    async def octets(self) -> bytes:
+        """The whole letter. Raises NotStored, StoreError, or PermanentError when it was altered at rest."""
+        if self._octets is None:
+            self._octets = await self._blobs.read(self.item.octets)
+        return self._octets
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRecipient:
+    """One recipient of a letter with what was decided for it."""
+
+    index: int
+    path: ForwardPath
+    action: Action
+
+
+def _nothing(unit: UnitOfWork) -> None:
+    """Nothing to stage."""
+
+
+_NO_FACTS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What an agent did or is ready to do: an outcome for every recipient it was given."""
+
+    outcomes: Mapping[int, Outcome]
+    stage: Callable[[UnitOfWork], None] = _nothing
+    """Adds the agent's own changes to the unit that writes these outcomes; may be called more than once."""
+    facts: Mapping[str, str] = field(default=_NO_FACTS)
+    """For the trace: next hop, certificate name, TLS. Nobody's name."""
+
+
+class DeliveryAgent(Protocol):
+    """Delivers to the recipients of one kind of action."""
+
+    action: str
+    """How the spool and the trace call it: `local`, `relay`."""
+    prepared: Checkpoint | None
+    """The point passed when `prepare` is done, if it has one."""
+    committed: Checkpoint
+    """The point passed when the outcomes are durable."""
+
+    def lane_of(self, recipient: PlannedRecipient) -> str:
+        """The queue this recipient belongs to; the letter's recipients of one lane go together."""
+        ...
+
+    async def prepare(self, letter: LetterInHand, recipients: Sequence[PlannedRecipient]) -> Attempt:
+        """Do what can be done before the outcome is written. Every recipient gets an outcome."""
+        ...
+
+
+AGENT_OF: Mapping[type[Action], str] = MappingProxyType(
+    {DeliverToMailbox: "local", RelayTo: "relay", Refuse: "refuse"}
+)
+"""Which agent carries out which action; `refuse` is the engine itself."""

@@ -1,0 +1,184 @@
+"""The MTA: a letter to the operator of another domain, under mutual TLS.
+
+What it is: `RelayAgent`: next hops, reuse of verified connections, and never more than a few at the same time to
+one place. What it is not: the conversation (`mta.smtp.client`) or retries. Start at `prepare`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core import reply as replies
+from core.address import Domain
+from core.clock import Clock
+from core.errors import LocalProtocolError, PermanentError, TemporaryError
+from core.outcome import Deferred, Failed, Outcome, RemoteAnswer
+from core.plan import RelayTo
+from core.ports import Resolver
+from core.reply import Reply
+from mta.checkpoints import Checkpoint
+from mta.delivery.agent import Attempt, LetterInHand, PlannedRecipient
+from mta.smtp.client import RelayClient, RelayConnection
+from mta.smtp.letter import OutgoingLetter, OutgoingRecipient, RelayFailure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelaySettings:
+    """How connections are shared."""
+
+    idle_seconds: float = 30.0
+    """A connection without a letter for so long is closed."""
+    letters_per_connection: int = 100
+    """Then it is made anew: certificates and lists change."""
+    parallel_connections: int = 64
+    """Connections open at the same time, to all next hops together."""
+    avoid_seconds: float = 30.0
+    """A next hop that could not be reached is not tried again for so long."""
+
+
+@dataclass(slots=True)
+class _Idle:
+    connection: RelayConnection
+    since: float
+
+
+class RelayAgent:
+    """Implements `DeliveryAgent` for `RelayTo`."""
+
+    action = "relay"
+    prepared = None
+    committed = Checkpoint.RELAY_COMMITTED
+
+    def __init__(
+        self, *, client: RelayClient, resolver: Resolver, clock: Clock, settings: RelaySettings
+    ) -> None:
+        self._client = client
+        self._resolver = resolver
+        self._clock = clock
+        self._settings = settings
+        self._idle: dict[tuple[str, int], list[_Idle]] = {}
+        self._away: dict[tuple[str, int], tuple[float, RelayFailure]] = {}
+        self._open = asyncio.Semaphore(settings.parallel_connections)
+
+    def lane_of(self, recipient: PlannedRecipient) -> str:
+        """One lane for each domain: a slow one delays nobody else."""
+        if not isinstance(recipient.action, RelayTo):
+            raise LocalProtocolError("only RelayTo is for this agent")
+        return recipient.action.domain.ascii
+
+    async def prepare(self, letter: LetterInHand, recipients: Sequence[PlannedRecipient]) -> Attempt:
+        """See `DeliveryAgent`. All recipients are of one lane."""
+        domain = Domain(self.lane_of(recipients[0]))
+        outgoing = OutgoingLetter(
+            envelope=letter.item.envelope,
+            recipients=tuple(OutgoingRecipient(recipient.index, recipient.path) for recipient in recipients),
+            envelope_id=letter.item.envelope_id,
+            octets=await letter.octets(),
+        )
+        try:
+            hops = await self._resolver.next_hops(domain)
+        except TemporaryError:
+            return _same(recipients, Deferred(replies.NO_ROUTE))
+        except PermanentError:
+            return _same(recipients, Failed(replies.DOMAIN_TAKES_NO_MAIL))  # RFC 7505 §4.1
+        last: RelayFailure | None = None
+        for hop in hops:
+            try:
+                return await self._by(hop, domain, outgoing)
+            except RelayFailure as failure:
+                last = failure
+        return _same(recipients, _outcome(last))
+
+    async def _by(self, hop: tuple[str, int], domain: Domain, letter: OutgoingLetter) -> Attempt:
+        async with self._open:
+            reused = self._reuse(hop, domain)
+            if reused is not None:
+                attempt = await self._send(hop, reused, letter)
+                if reused.data_begun or not _nothing_was_said(attempt):
+                    return attempt
+                # RFC 5321 §3.8: a peer may close a connection that rests; a fresh one is tried at once.
+            connection = await self._connect(hop, domain)
+            return await self._send(hop, connection, letter)
+
+    async def _connect(self, hop: tuple[str, int], domain: Domain) -> RelayConnection:
+        until, failure = self._away.get(hop, (0.0, None))
+        if failure is not None and until > self._clock.monotonic():
+            raise failure
+        try:
+            connection = await self._client.connect(*hop, domain)
+        except RelayFailure as error:
+            if error.reply is replies.PEER_UNREACHABLE:
+                self._away[hop] = (self._clock.monotonic() + self._settings.avoid_seconds, error)
+            raise
+        self._away.pop(hop, None)
+        return connection
+
+    async def _send(
+        self, hop: tuple[str, int], connection: RelayConnection, letter: OutgoingLetter
+    ) -> Attempt:
+        outcomes = await connection.send(letter)
+        if connection.is_open and connection.letters < self._settings.letters_per_connection:
+            self._idle.setdefault(hop, []).append(_Idle(connection, self._clock.monotonic()))
+        else:
+            connection.close()
+        facts = {
+            "next-hop": connection.host,
+            "peer": str(connection.peer.subject),
+            "certificate": connection.peer.fingerprint,
+            "tls": f"{connection.tls_version} {connection.tls_cipher}",
+        }
+        return Attempt(outcomes=outcomes, facts=facts)
+
+    def _reuse(self, hop: tuple[str, int], domain: Domain) -> RelayConnection | None:
+        oldest = self._clock.monotonic() - self._settings.idle_seconds
+        resting = self._idle.get(hop, [])
+        while resting:
+            idle = resting.pop()
+            if not idle.connection.is_open:
+                continue
+            if idle.since < oldest:
+                idle.connection.close()
+                continue
+            try:
+                self._client.check_entitled(idle.connection, domain)
+            except RelayFailure:
+                # It may be entitled for its other domains; for this one a new connection is judged anew.
+                idle.connection.close()
+                continue
+            return idle.connection
+        return None
+
+    async def close_idle(self, *, everything: bool = False) -> None:
+        """Say goodbye to connections that rested too long, or to all of them."""
+        oldest = self._clock.monotonic() - self._settings.idle_seconds
+        for hop, resting in list(self._idle.items()):
+            keep = [
+                idle
+                for idle in resting
+                if not everything and idle.since >= oldest and idle.connection.is_open
+            ]
+            gone = [idle.connection for idle in resting if idle not in keep]
+            if keep:
+                self._idle[hop] = keep
+            else:
+                del self._idle[hop]
+            await asyncio.gather(*(connection.quit() for connection in gone))
+
+
+def _outcome(failure: RelayFailure | None) -> Outcome:
+    reply: Reply = failure.reply if failure else replies.NO_ROUTE
+    answer: RemoteAnswer | None = failure.answer if failure else None
+    return Deferred(reply, answer)
+
+
+def _nothing_was_said(attempt: Attempt) -> bool:
+    return all(
+        isinstance(outcome, Deferred) and outcome.reply is replies.PEER_UNREACHABLE and outcome.answer is None
+        for outcome in attempt.outcomes.values()
+    )
+
+
+def _same(recipients: Sequence[PlannedRecipient], outcome: Outcome) -> Attempt:
+    return Attempt(outcomes={recipient.index: outcome for recipient in recipients})
