@@ -69,11 +69,16 @@ def conduct(options: Options, servers: Mapping[str, Server], folder: Path, conso
         versions = {name: text for stage in stages.values() for name, text in stage.server.versions.items()}
     if options.rows:
         findings.rows = [row for row in findings.rows if row.name in options.rows]
+    scale = options.scale
+    console.print(
+        f"{options.rounds} rounds of {scale.connections} connections × {scale.letters} letters; "
+        f"{scale.messages:,} messages in the large box"
+    )
     report.print_rows(console, findings.rows)
     for durability in shown:
         print_durability(console, durability, folder)
     report.print_limits(console, limits, findings.shares)
-    settings = {"rounds": options.rounds, "ours": options.ours, **asdict(options.scale)}
+    settings = {"rounds": options.rounds, "ours": options.ours, **asdict(scale)}
     content = report.as_json(
         findings,
         limits,

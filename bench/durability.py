@@ -9,9 +9,9 @@ connection. TLS hides the text of the replies, so a letter is told by the calls 
 
 The letter was durable before it was acknowledged when there are fsync or fdatasync calls which succeeded, began
 after `last`, ended before `reply` began, and which cover at least as many octets, written to the synced files
-since `begin`, as the letter has. Between two letters the server is left to go quiet, so that a sync which belongs
-to the delivery of an earlier letter cannot be taken for one of this letter. Which process writes does not matter (Postfix: smtpd replies, cleanup syncs), nor
-which file (a queue file, a write-ahead log, a folder of blobs).
+since `begin`, as the letter has. Which process writes does not matter (Postfix: smtpd replies, cleanup syncs), nor
+which file (a queue file, a write-ahead log, a folder of blobs). Between two letters the server is left to go
+quiet, so that a sync which belongs to the delivery of an earlier letter cannot be taken for one of this letter.
 
 What it cannot see: writes through a memory map or io_uring (their calls are counted and shown), and whether the
 disk keeps its promise. It is necessary evidence, from outside; the kill tests are the other half.

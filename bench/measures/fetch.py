@@ -25,9 +25,9 @@ class FetchMeasure:
     every_variant = True
     rows = (
         RowSpec(name="fetch_cpu", unit="CPU ms", target=CPU_TARGET,
-                title="FETCH 1:* (ENVELOPE BODYSTRUCTURE) of 10,000 messages, warm: CPU of the server"),
+                title="FETCH 1:* (ENVELOPE BODYSTRUCTURE) of the large box, warm: CPU of the server"),
         RowSpec(name="fetch_wall", unit="wall ms",
-                title="FETCH 1:* (ENVELOPE BODYSTRUCTURE) of 10,000 messages, warm: until the last octet"),
+                title="FETCH 1:* (ENVELOPE BODYSTRUCTURE) of the large box, warm: until the last octet"),
     )  # fmt: skip
 
     def prepare(self, stage: Stage, variant: Variant) -> None:

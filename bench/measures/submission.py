@@ -107,9 +107,9 @@ class SubmissionWhileReadMeasure:
     every_variant = False
     rows = (
         RowSpec(name="submission_p99_reading", unit="ms", target=LATENCY_TARGET,
-                title="end of data → 250, 99th percentile, while another session FETCHes 10,000 envelopes"),
+                title="end of data → 250, 99th percentile, while a session FETCHes the envelopes of the large box"),
         RowSpec(name="submission_p50_reading", unit="ms",
-                title="end of data → 250, median, while another session FETCHes 10,000 envelopes"),
+                title="end of data → 250, median, while a session FETCHes the envelopes of the large box"),
     )  # fmt: skip
 
     def prepare(self, stage: Stage, variant: Variant) -> None:
