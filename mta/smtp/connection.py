@@ -1,0 +1,299 @@
+"""One SMTP conversation: each command of the peer, what it asks of the rooms, and the reply.
+
+What it is: `SmtpConnection`, which overrides the loop and every `smtp_*` command of aiosmtpd, so that each
+reply comes from the one table. What it is not: rules; grammar, order, end of data, limits and rights are asked
+of `commands`, `session`, `data`, `limits` and `Rooms`. Start at `_converse`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from core import reply
+from core.errors import ReplyError
+from core.plan import Admission, Refuse
+from mta.rooms import Accepted
+from mta.smtp import commands, data, extensions, sasl
+from mta.smtp.door import Door
+from mta.smtp.limits import DataPace
+from mta.smtp.reader import BLOCK, StrayLineEnd
+from mta.smtp.session import Conversation
+from mta.smtp.wire import Ended, SmtpWire
+
+_Answer = TypeVar("_Answer")
+
+
+class SmtpConnection(SmtpWire):
+    """One conversation with one peer."""
+
+    def __init__(self, door: Door, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(door, loop)
+        self._authentication_failures = 0
+        self.conversation = Conversation(
+            listener=door.listener,
+            max_message_octets=door.settings.max_message_octets,
+            max_recipients=door.settings.max_recipients,
+        )
+
+    async def _handle_client(self) -> None:
+        """The room's door: whatever happens, one connection ends and no other one learns of it."""
+        is_admitted = self.door.limits.enter(self.session.network)
+        if is_admitted:
+            self.door.metrics.connected(self.door.listener)
+        try:
+            await self._talk(is_admitted=is_admitted)
+            await self._close()
+        except (OSError, asyncio.CancelledError):
+            self.transport.abort()
+        finally:
+            self.door.connections.discard(self)
+            if is_admitted:
+                self.door.limits.leave(self.session.network)
+                self.door.metrics.disconnected(self.door.listener)
+
+    async def _talk(self, *, is_admitted: bool) -> None:
+        try:
+            await self._open(is_admitted=is_admitted)
+            await self._converse()
+        except (Ended, ReplyError, EOFError, OSError):
+            pass  # said already, or nobody is there to hear it
+        except StrayLineEnd:
+            with contextlib.suppress(Ended):
+                await self._refuse(reply.BARE_LINE_END)
+        except Exception as error:  # noqa: BLE001  # the room's door
+            self._log_unexpected(error)
+            self._put(reply.LOCAL_ERROR)
+
+    async def _open(self, *, is_admitted: bool) -> None:
+        is_implicit = extensions.is_implicit_tls(self.door.listener)
+        if not is_admitted or self._is_stopping:
+            if not is_implicit:  # without TLS nothing can be said there
+                self._put(reply.TOO_MANY_CONNECTIONS if not is_admitted else reply.SHUTTING_DOWN)
+            raise Ended
+        if is_implicit:
+            await self._begin_tls(self._context())
+            self.conversation.is_encrypted = True
+        await self._must_be_silent()  # RFC 5321 §3.1: the greeting comes first
+        self._out.append(extensions.greeting(self._settings.hostname))
+
+    async def _converse(self) -> None:
+        while True:
+            line = await self._next_line()
+            command = commands.parse(line, postmaster=self._settings.postmaster)
+            if isinstance(command, reply.Reply):
+                self.door.metrics.commanded(self.door.listener, "OTHER")
+                await self._refuse(command)
+                continue
+            self.door.metrics.commanded(self.door.listener, command.VERB)
+            await self._be_patient(self._errors.said(command.VERB))
+            try:
+                refusal = self.conversation.refusal(command)
+                if refusal is not None:
+                    raise ReplyError(refusal)
+                await self._smtp_methods[command.VERB](command)
+            except ReplyError as error:
+                if isinstance(command, commands.Rcpt):
+                    self.conversation.refused_paths += 1
+                await self._refuse(error.reply, self._detail_of(error.reply))
+
+    def _detail_of(self, answer: reply.Reply) -> str:
+        return str(self._settings.max_message_octets) if answer is reply.TOO_BIG else ""
+
+    async def _asked(self, answer: Awaitable[_Answer]) -> _Answer:
+        """What a room says. Raises ReplyError; the unknown is LOCAL_ERROR, its cause goes to the log."""
+        try:
+            return await answer
+        except ReplyError:
+            raise
+        except Exception as error:
+            self._log_unexpected(error)
+            raise ReplyError(reply.LOCAL_ERROR) from error
+
+    async def _admitted(self, answer: Awaitable[Admission]) -> None:
+        admission = await self._asked(answer)
+        if isinstance(admission, Refuse):
+            raise ReplyError(admission.reply)
+
+    # --- commands ------------------------------------------------------------------------------------------
+    async def smtp_EHLO(self, command: commands.Ehlo) -> None:
+        """EHLO: the keywords of this listener at this moment."""
+        await self._must_be_silent()  # RFC 2920 §3.1: EHLO is the last of a group
+        self.conversation.follow(command)
+        self.session.client_name = command.client_name
+        offered = extensions.keywords(
+            self.door.listener,
+            is_encrypted=self.conversation.is_encrypted,
+            max_message_octets=self._settings.max_message_octets,
+        )
+        self._out.append(extensions.extended_hello(self._settings.hostname, offered))
+
+    async def smtp_HELO(self, command: commands.Helo) -> None:
+        """HELO: no pipelining was offered, so nothing may follow."""
+        await self._must_be_silent()
+        self.conversation.follow(command)
+        self.session.client_name = command.client_name
+        self._out.append(extensions.hello(self._settings.hostname))
+
+    async def smtp_NOOP(self, command: commands.Noop) -> None:
+        """NOOP."""
+        self._put(reply.OK)
+
+    async def smtp_HELP(self, command: commands.Help) -> None:
+        """HELP."""
+        self._put(reply.HELP)
+
+    async def smtp_VRFY(self, command: commands.Vrfy) -> None:
+        """VRFY: the same answer for everyone (RFC 5321 §7.3)."""
+        self._put(reply.VERIFY_NOTHING)
+
+    async def smtp_EXPN(self, command: commands.Expn) -> None:
+        """EXPN: `Conversation.refusal` has answered already."""
+        self._put(reply.NOT_IMPLEMENTED)
+
+    async def smtp_RSET(self, command: commands.Rset) -> None:
+        """RSET."""
+        self.conversation.follow(command)
+        self._put(reply.OK)
+
+    async def smtp_QUIT(self, command: commands.Quit) -> None:
+        """QUIT."""
+        self._put(reply.CLOSING)
+        raise Ended
+
+    async def smtp_STARTTLS(self, command: commands.StartTls) -> None:
+        """STARTTLS (RFC 3207): what came in the same segment is forgotten, and so is all that was said."""
+        context = self._context()
+        await self._flush()
+        self._put(reply.START_TLS)
+        self._write()
+        # Nothing is waited for between here and the moment at which TLS takes the transport, so that no octet
+        # in clear can come after this and be read as a command under TLS.
+        self._input.discard()  # RFC 3207 §4.2: knowledge from before TLS is discarded
+        await self._begin_tls(context)
+        self.conversation.follow(command)
+        self.session.client_name, self.session.account, self.session.peer = "", None, None
+
+    def _context(self) -> ssl.SSLContext:
+        try:
+            return self.door.context()
+        except Exception as error:
+            self._log_unexpected(error)
+            raise ReplyError(reply.TLS_NOT_AVAILABLE) from error
+
+    async def smtp_AUTH(self, command: commands.Auth) -> None:
+        """AUTH (RFC 4954): all failures go one way and read the same."""
+        try:
+            credentials = await self._credentials(command)
+            await self._asked(
+                self.door.rooms.authenticate(self.session, credentials.login, credentials.password)
+            )
+        except ReplyError as error:
+            if error.reply is not reply.LOCAL_ERROR:
+                self._authentication_failures += 1
+            if self._authentication_failures >= self._settings.max_authentication_failures:
+                self._put(error.reply)
+                await self._refuse(reply.TOO_MANY_ERRORS)
+            raise
+        self.conversation.is_authenticated = True
+        self._put(reply.AUTHENTICATED)
+
+    async def _credentials(self, command: commands.Auth) -> sasl.Credentials:
+        exchange = sasl.MECHANISMS[command.mechanism]()
+        step = exchange.begin(command.initial_response)
+        while isinstance(step, sasl.Challenge):
+            self._out.append(step.wire())
+            step = exchange.answer(sasl.response_of(await self._next_line()))
+        return step
+
+    async def smtp_MAIL(self, command: commands.Mail) -> None:
+        """MAIL FROM: asked of admission."""
+        rooms = self.door.rooms
+        await self._admitted(
+            rooms.admit_originator(self.session, command.reverse_path, command.declared_size)
+        )
+        self.conversation.follow(command)
+        self._put(reply.SENDER_OK)
+
+    async def smtp_RCPT(self, command: commands.Rcpt) -> None:
+        """RCPT TO: asked of admission, for each recipient alone."""
+        mail, earlier = self.conversation.mail, tuple(self.conversation.paths)
+        assert mail is not None
+        rooms = self.door.rooms
+        await self._admitted(rooms.admit_recipient(self.session, mail.reverse_path, earlier, command.path))
+        self.conversation.follow(command)
+        self._put(reply.RECIPIENT_OK)
+
+    # --- the letter ----------------------------------------------------------------------------------------
+    async def smtp_DATA(self, command: commands.Data) -> None:
+        """DATA: the letter whole, then one answer, after it is durable."""
+        await self._must_be_silent()  # RFC 2920 §3.1: DATA is the last of a group
+        if self._input.at_eof():
+            raise Ended
+        clock, conversation = self.door.clock, self.conversation
+        try:
+            letter = await self._read_letter()
+            whole_at = clock.monotonic()
+            accepted = await self._accept(letter)
+        finally:
+            conversation.follow(command)  # RFC 5321 §4.1.1.4: accepted or not, the transaction is over
+        self._errors.letter_accepted()
+        self._put(accepted.reply, accepted.spool_id)
+        self.door.metrics.received(self.door.listener, len(letter), clock.monotonic() - whole_at)
+
+    async def _accept(self, letter: bytes) -> Accepted:
+        if len(letter) > self._settings.max_message_octets:
+            raise ReplyError(reply.TOO_BIG)  # RFC 1870 §6.2
+        if data.has_long_line(letter):
+            raise ReplyError(reply.LINE_TOO_LONG)
+        envelope = self.conversation.envelope(letter)
+        return await self._asked(self.door.rooms.accept(self.session, envelope, letter))
+
+    async def _read_letter(self) -> bytes:
+        """The letter, dots off. Raises ReplyError (too big, no room) once its end of data was seen."""
+        self._put(reply.START_MAIL_INPUT)
+        self._input.begin_letter()
+        now = self.door.clock.monotonic()
+        self._pace = DataPace(self._settings, started=now, progressed=now)
+        try:
+            await self._flush()
+            octets, is_whole = await self._input.read_letter_part()
+            if not is_whole:
+                octets = await self._read_large_letter(octets)
+        finally:
+            self._pace = None
+        return data.letter_of(octets)
+
+    async def _read_large_letter(self, first: bytes) -> bytes:
+        """The rest of a letter of more than one block; what is refused is read to its end and not kept."""
+        parts, total, taken, is_whole = [first], len(first), 0, False
+        refusal: reply.Reply | None = None
+        try:
+            while not is_whole:
+                octets, is_whole = await self._input.read_letter_part()
+                total += len(octets)
+                self._end_when_beyond_reason(total)
+                if total > self._settings.max_message_octets * data.STUFFING + BLOCK:
+                    refusal = reply.TOO_BIG
+                elif refusal is None and not self.door.octets.take(len(octets)):
+                    refusal = reply.STORAGE_FULL
+                if refusal is not None:
+                    parts.clear()
+                    continue
+                taken += len(octets)
+                parts.append(octets)
+        finally:
+            self.door.octets.give_back(taken)
+        if refusal is not None:
+            raise ReplyError(refusal)
+        return b"".join(parts)
+
+    def _end_when_beyond_reason(self, total: int) -> None:
+        limit = self._settings.max_message_octets
+        if total > 2 * limit + BLOCK:  # ours: nobody is that wrong about SIZE by accident
+            self._put(reply.TOO_BIG, str(limit))
+            self._input.go_deaf()
+            raise Ended
