@@ -1,0 +1,1 @@
+"""trust_directory.annuaire: see the package above."""
