@@ -85,6 +85,14 @@ _SHORT_NAMES = {
     "S": "ST",
     "LOCALITYNAME": "L",
     "COUNTRYNAME": "C",
+    "E": "EMAILADDRESS",
+    "EMAIL": "EMAILADDRESS",
+    "SURNAME": "SN",
+    "GIVENNAME": "GN",
+    "TITLE": "T",
+    "USERID": "UID",
+    "DOMAINCOMPONENT": "DC",
+    "STREETADDRESS": "STREET",
 }
 MAX_DISTINGUISHED_NAME = 2048  # ours: the liste blanche allows 255 characters a field
 
@@ -146,14 +154,34 @@ def _escape(value: str) -> str:
 
 
 def _split_unescaped(text: str) -> list[str]:
-    # RFC 4514 §3: a comma separates unless a reverse solidus precedes it.
-    return [part for part in re.split(r"(?<!\\),", text.strip().strip(",")) if part.strip()]
+    # RFC 4514 §3: a comma separates unless it is escaped, or stands in the quotes of RFC 2253's ancestors.
+    parts, start, position, quoted = [], 0, 0, False
+    while position < len(text):
+        character = text[position]
+        if character == "\\":
+            position += 1
+        elif character == '"':
+            quoted = not quoted
+        elif character == "," and not quoted:
+            parts.append(text[start:position])
+            start = position + 1
+        position += 1
+    if quoted:
+        raise IdentityInvalid("a quote in this distinguished name does not end")
+    return [part for part in (*parts, text[start:]) if part.strip()]
 
 
 def _unescape(value: str) -> str:
-    def replace(match: re.Match[str]) -> str:
-        return match.group(1)
-
+    """Undo quotes, escaped characters and escaped UTF-8 octets (RFC 4514 §2.4)."""
     if len(value) > 1 and value[0] == value[-1] == '"':
         value = value[1:-1]
-    return re.sub(r"\\(.)", replace, value)
+    return re.sub(r"((?:\\[0-9A-Fa-f]{2})+)|\\(.?)", _unescaped, value)
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    if match.group(1) is None:
+        return match.group(2)
+    try:
+        return bytes.fromhex(match.group(1).replace("\\", "")).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise IdentityInvalid("this distinguished name holds octets that are not UTF-8") from error

@@ -43,3 +43,30 @@ def test_distinguished_names_compare_whatever_order_case_and_blanks() -> None:
 async def test_coroutine_tests_really_run() -> None:
     await asyncio.sleep(0)
     assert asyncio.get_running_loop() is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "organisation"),
+    [
+        (r"CN=a,O=CH\, site du Port,C=FR", "ch, site du port"),
+        ('CN=a,O="CH, site du Port",C=FR', "ch, site du port"),
+        (r"CN=a,O=H\C3\B4pital,C=FR", "hôpital"),
+        (r"CN=a,O=bar\\,C=FR", "bar\\"),
+        (r"CN=a,O=bar\ ,C=FR", "bar"),
+        (r"CN=a,O=a\=b\+c,C=FR", "a=b+c"),
+    ],
+)
+def test_distinguished_names_are_read_with_their_escapes(text: str, organisation: str) -> None:
+    name = DistinguishedName.parse(text)
+    assert name.attributes == {("CN", "a"), ("O", organisation), ("C", "fr")}
+    assert DistinguishedName.parse(str(name)) == name
+
+
+@pytest.mark.parametrize("text", ['CN="a,C=FR', r"CN=\FF,C=FR", "CN=,C=FR", "a", "", "C" * 3000])
+def test_what_is_no_distinguished_name(text: str) -> None:
+    with pytest.raises(IdentityInvalid):
+        DistinguishedName.parse(text)
+
+
+def test_the_names_of_attribute_types_that_tools_write() -> None:
+    assert DistinguishedName.parse("E=a,S=b") == DistinguishedName.parse("emailAddress=a,ST=b")
