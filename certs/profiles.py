@@ -40,6 +40,8 @@ class ClientAuthEku(Enum):
 
     The templates of the field give serverAuth to every SSL_SERV certificate and clientAuth to some; a sender
     that presents one without clientAuth is refused (`STRICT`), tolerated with a remark (`WARN`) or tolerated.
+    OpenSSL has its own word on the listener: it ends the handshake of a certificate that names extended usages
+    without clientAuth, so the two tolerant values reach certificates that name none.
     """
 
     STRICT = "strict"

@@ -23,8 +23,14 @@ SIGNATURE = f"{{{DS}}}Signature"
 
 
 def canonical(element: Element) -> bytes:
-    """Exclusive canonical form without comments of an element and what is below it."""
-    octets: bytes = etree.tostring(element, method="c14n", exclusive=True, with_comments=False)
+    """Exclusive canonical form without comments of an element and what is below it. Raises `XmlRefused`.
+
+    A relative namespace name has no canonical form (XML-C14N §1.3).
+    """
+    try:
+        octets: bytes = etree.tostring(element, method="c14n", exclusive=True, with_comments=False)
+    except etree.LxmlError as error:
+        raise XmlRefused("the XML has no canonical form") from error
     return octets
 
 

@@ -16,13 +16,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from certs.certificate import parse_certificate
-from certs.verdict import CertificateRefused, VerifiedPeer
+from certs.verdict import VerifiedPeer
 from certs.xml.parser import DEFAULT_LIMITS, Element, Limits, XmlRefused, parse_xml
 from certs.xml.signature import (
     DS,
@@ -73,8 +72,8 @@ CertificateJudge = Callable[[bytes, tuple[bytes, ...]], VerifiedPeer]
 def verify_enveloped(octets: bytes, judge: CertificateJudge, limits: Limits = DEFAULT_LIMITS) -> VerifiedXml:
     """Verify the document. `judge(certificate, others)` verifies the signer's certificate or raises.
 
-    Raises `SignatureInvalid`, and what the judge raises. The judge is called before anything large is
-    computed; the signature's own value is verified before the document's digest.
+    Raises `SignatureInvalid`, and what the judge raises. Nothing is returned before all four hold: shape,
+    signer, signature value, digest.
     """
     _demand_plain_declaration(octets)
     try:
@@ -84,11 +83,12 @@ def verify_enveloped(octets: bytes, judge: CertificateJudge, limits: Limits = DE
         certificates = _certificates(parts.key_info)
         value = decode_base64(parts.value.text)
         expected = decode_base64(parts.digest.text)
+        signed_info = canonical(parts.signed_info)
+        content = _without(root, signature)
     except XmlRefused as error:
         raise SignatureInvalid(SignatureReason.NOT_XML, str(error)) from error
     signer = judge(certificates[0], certificates[1:])
-    _demand_value(certificates[0], value, canonical(parts.signed_info))
-    content = _without(root, signature)
+    _demand_value(certificates[0], value, signed_info)
     if not hmac.compare_digest(hashlib.sha256(content).digest(), expected):
         raise SignatureInvalid(SignatureReason.DIGEST)
     return VerifiedXml(signer, content)
@@ -195,11 +195,7 @@ def _demand_value(certificate: bytes, value: bytes, octets: bytes) -> None:
 
 
 def _public_key(octets: bytes) -> rsa.RSAPublicKey:
-    try:
-        certificate: x509.Certificate = parse_certificate(octets)
-    except CertificateRefused as error:
-        raise SignatureInvalid(SignatureReason.UNEXPECTED_SHAPE, "X509Certificate") from error
-    key = certificate.public_key()
+    key = parse_certificate(octets).public_key()
     if not isinstance(key, rsa.RSAPublicKey):
         raise SignatureInvalid(SignatureReason.ALGORITHM, "the signer's key is not RSA")
     return key

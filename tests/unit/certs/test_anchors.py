@@ -87,3 +87,26 @@ def test_a_weak_root_is_refused(space: Any) -> None:
     )
     with pytest.raises(ConfigurationError, match="too weak"):
         TrustAnchors.of([weak])
+
+
+def test_the_name_of_a_root_without_its_signature_is_no_root(space: Any, foreign_space: Any) -> None:
+    """An intermediate that bears its issuer's name: self-issued, not self-signed (RFC 5280 §3.2)."""
+    from datetime import timedelta
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+
+    root = space.authority.root
+    now = space.clock.now()
+    self_issued = (
+        x509.CertificateBuilder()
+        .subject_name(root.certificate.subject)
+        .issuer_name(root.certificate.subject)
+        .public_key(foreign_space.authority.root.key.public_key())
+        .serial_number(1)
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(True, None), True)
+        .sign(root.key, hashes.SHA256())
+    )
+    assert TrustAnchors.of([root.certificate, self_issued]).intermediates == (self_issued,)

@@ -165,6 +165,18 @@ class TestFolder:
         with pytest.raises(ConfigurationError):
             open_authority(tmp_path, clock=space.clock)
 
+    def test_another_kind_of_key(self, space: Any, tmp_path: Path) -> None:
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric import ed25519
+
+        save(space.authority, tmp_path)
+        key = ed25519.Ed25519PrivateKey.generate().private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        (tmp_path / "root.key").write_bytes(key)
+        with pytest.raises(ConfigurationError):
+            open_authority(tmp_path, clock=space.clock)
+
     def test_a_full_disk_is_temporary(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         with pytest.raises(TemporaryError):

@@ -205,6 +205,116 @@ class TestRefused:
             parse_certificate(octets)
 
 
+class TestPaths:
+    """Chains made by hand, of shapes that the authority never makes."""
+
+    def chain(self, space: Any, **odd: Any) -> tuple[ChainVerifier, bytes]:
+        """Root, intermediate and leaf; `odd` changes the root's end or the intermediate's usages."""
+        now, day = space.clock.now(), timedelta(days=1)
+        root_key, between_key, key = (cached_key("rsa-2048", n) for n in (10, 11, 12))
+        usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+
+        def made(subject: str, issuer: str, public: Any, signer: Any, **more: Any) -> x509.Certificate:
+            builder = (
+                x509.CertificateBuilder()
+                .subject_name(x509.Name.from_rfc4514_string(subject))
+                .issuer_name(x509.Name.from_rfc4514_string(issuer))
+                .public_key(public.public_key())
+                .serial_number(x509.random_serial_number())
+                .not_valid_before(now - day)
+                .not_valid_after(more.get("end", now + 90 * day))
+            )
+            for extension, critical in more.get("extensions", ()):
+                builder = builder.add_extension(extension, critical)
+            return builder.sign(signer, hashes.SHA256())
+
+        authority = [(x509.BasicConstraints(True, None), True), (usage, True)]
+        root = made(
+            "CN=R", "CN=R", root_key, root_key, end=odd.get("root_end", now + 90 * day), extensions=authority
+        )
+        between = made(
+            "CN=I",
+            "CN=R",
+            between_key,
+            root_key,
+            extensions=[*authority, *odd.get("intermediate_extensions", ())],
+        )
+        leaf = made("CN=L", "CN=I", key, between_key, extensions=[CLIENT])
+        anchors = type(space.anchors).of([root, between])
+        lists = type(space.lists)(anchors)
+        for name, signer in (("CN=R", root_key), ("CN=I", between_key)):
+            crl = x509.CertificateRevocationListBuilder().issuer_name(x509.Name.from_rfc4514_string(name))
+            signed = crl.last_update(now).next_update(now + 60 * day).sign(signer, hashes.SHA256())
+            lists.add(signed.public_bytes(serialization.Encoding.DER), at=now)
+        return ChainVerifier(anchors=anchors, revocation=lists), leaf.public_bytes(serialization.Encoding.DER)
+
+    def test_the_ordinary_one(self, space: Any) -> None:
+        verifier, der = self.chain(space)
+        assert verifier.verify(der, purpose=Purpose.TLS_CLIENT, at=space.clock.now()).subject.text == "CN=L"
+        assert len(verifier.revocation.current) == len(verifier.anchors.roots) + 1
+
+    def test_a_root_out_of_its_dates_ends_trust(self, space: Any, day: timedelta) -> None:
+        verifier, der = self.chain(space, root_end=space.clock.now() + day)
+        assert verifier.verify(der, purpose=Purpose.TLS_CLIENT, at=space.clock.now())
+        assert refused(verifier, der, space.clock.now() + 2 * day) is Reason.UNTRUSTED
+
+    def test_a_verdict_ends_with_its_shortest_certificate(self, space: Any) -> None:
+        end = space.clock.now() + timedelta(minutes=2)
+        verifier, der = self.chain(space, root_end=end)
+        assert verifier.verify(der, purpose=Purpose.TLS_CLIENT, at=space.clock.now())
+        assert refused(verifier, der, end) is Reason.UNTRUSTED
+
+    @pytest.mark.parametrize(
+        ("usages", "good"),
+        [
+            ([x509.ExtendedKeyUsageOID.EMAIL_PROTECTION], False),
+            ([x509.ExtendedKeyUsageOID.CLIENT_AUTH], True),
+            ([x509.ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE], True),
+        ],
+    )
+    def test_usages_of_an_intermediate_bind_those_below(self, space: Any, usages: Any, good: bool) -> None:
+        verifier, der = self.chain(space, intermediate_extensions=[(x509.ExtendedKeyUsage(usages), False)])
+        if good:
+            assert verifier.verify(der, purpose=Purpose.TLS_CLIENT, at=space.clock.now())
+        else:
+            assert refused(verifier, der, space.clock.now()) is Reason.WRONG_USAGE
+
+    def test_name_constraints(self, space: Any) -> None:
+        excluded = x509.NameConstraints(None, [x509.DirectoryName(x509.Name.from_rfc4514_string("CN=L"))])
+        verifier, der = self.chain(space, intermediate_extensions=[(excluded, True)])
+        assert refused(verifier, der, space.clock.now()) is Reason.UNTRUSTED
+
+    def test_a_sha1_signature_is_weak(self, space: Any) -> None:
+        from asn1crypto import x509 as asn1
+
+        parsed = asn1.Certificate.load(space.issue().der)
+        for place in (parsed["tbs_certificate"]["signature"], parsed["signature_algorithm"]):
+            place["algorithm"] = "sha1_rsa"
+        assert refused(space.verifier(), parsed.dump(force=True), space.clock.now()) is Reason.WEAK_SIGNATURE
+
+    def test_an_algorithm_that_nobody_knows(self, space: Any) -> None:
+        der = space.issue().der.replace(
+            bytes.fromhex("2a864886f70d01010b"), bytes.fromhex("2a864886f70d01017f")
+        )
+        with pytest.raises(CertificateRefused) as caught:
+            space.verifier().verify(der, purpose=Purpose.TLS_CLIENT, at=space.clock.now())
+        assert caught.value.reason in (Reason.WEAK_SIGNATURE, Reason.UNREADABLE)
+
+    def test_a_key_of_another_kind_is_weak(self, space: Any) -> None:
+        from cryptography.hazmat.primitives.asymmetric import ed25519
+
+        der = by_hand(space, key=ed25519.Ed25519PrivateKey.generate(), extensions=[CLIENT])
+        assert refused(space.verifier(), der, space.clock.now()) is Reason.WEAK_KEY
+
+    def test_attributes_that_are_no_text(self) -> None:
+        from cryptography.x509.oid import NameOID
+
+        from certs.certificate import distinguished_name
+
+        bits = x509.NameAttribute(NameOID.X500_UNIQUE_IDENTIFIER, b"\x01\x02", x509.name._ASN1Type.BitString)
+        assert "2.5.4.45=0102" in str(distinguished_name(x509.Name([bits])))
+
+
 class TestClientAuthentication:
     def test_strict_refuses_warn_remarks_off_is_silent(self, space: Any) -> None:
         server_only = (x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), False)

@@ -202,3 +202,50 @@ class TestFolder:
         again = RevocationLists(space.anchors)
         assert len(again.load_folder(tmp_path / "kept", at=space.clock.now()).taken) == 2
         assert again.numbers == space.lists.numbers
+
+
+def test_a_sha1_signature_is_weak(space: Any) -> None:
+    from asn1crypto import crl as asn1
+
+    parsed = asn1.CertificateList.load(crl_by_hand(space))
+    for place in (parsed["tbs_cert_list"]["signature"], parsed["signature_algorithm"]):
+        place["algorithm"] = "sha1_rsa"
+    assert reason_of(space.lists, parsed.dump(force=True), space.clock.now()) is CrlReason.WEAK_SIGNATURE
+
+
+def test_a_signature_of_another_kind_than_the_key(space: Any) -> None:
+    from core.testing.keys import cached_key
+
+    crl = crl_by_hand(space, key=cached_key("ec-p256", 0))
+    assert reason_of(space.lists, crl, space.clock.now()) is CrlReason.SIGNATURE_INVALID
+
+
+def test_an_authority_without_the_right_to_sign_lists(space: Any, day: timedelta) -> None:
+    from certs.anchors import TrustAnchors
+    from core.testing.keys import cached_key
+
+    key, name = cached_key("rsa-2048", 12), x509.Name.from_rfc4514_string("CN=No CRL,C=FR")
+    now = space.clock.now()
+    usage = x509.KeyUsage(False, False, False, False, False, True, False, False, False)
+    root = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now)
+        .not_valid_after(now + day)
+        .add_extension(x509.BasicConstraints(True, None), True)
+        .add_extension(usage, True)
+        .sign(key, hashes.SHA256())
+    )
+    crl = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(name)
+        .last_update(now)
+        .next_update(now + day)
+        .sign(key, hashes.SHA256())
+    )
+    lists = RevocationLists(TrustAnchors.of([root]))
+    octets = crl.public_bytes(serialization.Encoding.DER)
+    assert reason_of(lists, octets, now) is CrlReason.UNKNOWN_ISSUER

@@ -113,6 +113,13 @@ class TestChanged:
         assert old in signed
         assert reason_of(space, signed.replace(old, new)) is reason
 
+    def test_a_relative_namespace_has_no_canonical_form(self, space: Any, signed: bytes) -> None:
+        for old, new in (
+            (b'xmlns="urn:r"', b'xmlns="r"'),
+            (b"<ds:SignedInfo>", b'<ds:SignedInfo xmlns:x="r" x:y="z">'),
+        ):
+            assert reason_of(space, signed.replace(old, new)) is SignatureReason.NOT_XML
+
     def test_unsigned(self, space: Any) -> None:
         assert reason_of(space, DOCUMENT) is SignatureReason.UNSIGNED
 

@@ -167,8 +167,6 @@ class TestWriting:
             if not organisation.strip():
                 continue
             name = DistinguishedName.of([("CN", "mss"), ("O", organisation.strip()), ("C", "FR")])
-            if DistinguishedName.parse(str(name)) != name:
-                continue  # a name whose text has two readings is the vocabulary's business
             domain = Domain.parse(f"{label}.mssante.example")
             entries.append(Entry(domain=domain, name=name, description=" ".join(note.split())))
         again = parse_list(render(entries, generated_at=datetime(2026, 3, 2, 8, tzinfo=UTC)))
