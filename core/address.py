@@ -31,7 +31,7 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u00a0-\U0010ffff]"
 _DOT_STRING = re.compile(rf"{_ATEXT}+(?:\.{_ATEXT}+)*\Z")
 # RFC 5321 §4.1.2: Quoted-string; without "@", blanks and controls, which we refuse (see the module's words)
-_QUOTED = re.compile(r'"(?:[!#-?A-\[\]-~\u00a0-\U0010ffff]|\\[!-?A-~])*"\Z')
+_QUOTED = re.compile(r'"(?:[!#-?A-\[\]-~\u00a0-\U0010ffff]|\\[!-?A-~])+"\Z')
 _ENCODED_WORD = re.compile(r"=\?[^?]*\?[bBqQ]\?")
 
 
@@ -57,26 +57,56 @@ class Domain:
 
 @lru_cache(maxsize=4096)
 def _parse_domain(text: str) -> Domain:
-    cleaned = unicodedata.normalize("NFC", text.strip().removesuffix(".")).lower()
-    labels = [_label_to_ascii(label) for label in re.split(r"[.\u3002\uff0e\uff61]", cleaned)]
+    if len(text) > MAX_DOMAIN + 1:
+        raise AddressInvalid("this domain name is too long")
+    labels = [_label_to_ascii(label) for label in _lower(text.removesuffix(".")).split(".")]
     ascii_form = ".".join(labels)
     if len(labels) < 2 or len(ascii_form) > MAX_DOMAIN or not all(_LABEL.match(label) for label in labels):
         raise AddressInvalid("this is not a domain name")
+    if labels[-1].isdigit():  # RFC 3696 §2: else some readers see an IP address
+        raise AddressInvalid("a top-level domain is not a number")
     return Domain(ascii_form)
 
 
+def _lower(text: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
+
+
+# RFC 5892 §2.1: the general categories of letters and digits; hyphens other than "-" stay out
+_LETTERS = frozenset({"Ll", "Lo", "Lm", "Mn", "Mc", "Nd"})
+_LEFT_TO_RIGHT = frozenset({"L", "EN", "NSM", "ES"})
+# RFC 5892 §2.6, §2.7, §2.9: letters that nobody sees, old Hangul, and the exceptions that are letters by category
+_EXCEPTED = re.compile(
+    "[\u034f\u0640\u07fa\u1100-\u11ff\u17b4\u17b5\u180b-\u180f\u20d0-\u20ff\u302e\u302f\u3031-\u3035\u303b"
+    "\ua960-\ua97c\ud7b0-\ud7fb\ufe00-\ufe0f\U0001d100-\U0001d24f\U000e0100-\U000e01ef]"
+)
+
+
 def _label_to_ascii(label: str) -> str:
+    if label.startswith("xn--"):
+        if _label_to_ascii(_label_to_unicode(label)) != label or not label.isascii():
+            raise AddressInvalid("this domain name has a false A-label")  # RFC 5890 §2.3.2.1
+        return label
     if label.isascii():
         return label
-    if any(unicodedata.category(character) not in _LETTERS for character in label):
+    # RFC 5893 §2: names written from right to left, and names that mix, are not taken in this space.
+    directions = {unicodedata.bidirectional(character) for character in label}
+    if not _is_visible(label.replace("-", "")) or not directions <= _LEFT_TO_RIGHT:
         raise AddressInvalid("this domain name holds a character that names may not hold")
-    # RFC 3492 for the encoding; case folding and NFC were done by the caller, NFKC must change nothing.
-    if unicodedata.normalize("NFKC", label.casefold()) != label:
-        raise AddressInvalid("this domain name is not in its canonical form")
+    # RFC 5891 §4.2.3.1: no "--" in the third and fourth place
+    if "-" in (label[0], label[-1]) or label[2:4] == "--" or unicodedata.category(label[0]) in ("Mn", "Mc"):
+        raise AddressInvalid("this domain name begins or ends wrongly")
     return "xn--" + label.encode("punycode").decode("ascii")
 
 
-_LETTERS = frozenset({"Ll", "Lo", "Lm", "Mn", "Mc", "Nd", "Pd"})
+def _is_visible(text: str) -> bool:
+    """Only letters, marks and digits, each in the form in which everybody writes it (NFKC and case folding)."""
+    # Sharp s and final sigma do not pass: IDNA 2003 and IDNA 2008 readers see two names in them (RFC 5894 §7.2).
+    return (
+        all(unicodedata.category(character) in _LETTERS for character in text)
+        and unicodedata.normalize("NFKC", text.casefold()) == text
+        and not _EXCEPTED.search(text)
+    )
 
 
 def _label_to_unicode(label: str) -> str:
@@ -85,7 +115,7 @@ def _label_to_unicode(label: str) -> str:
     try:
         return label[4:].encode("ascii").decode("punycode")
     except UnicodeError:
-        return label
+        return label[4:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +143,7 @@ class Mailbox:
     @property
     def canonical(self) -> str:
         """The form that is compared: NFC, lower case."""
-        return f"{unicodedata.normalize('NFC', self.local_part).lower()}@{self.domain.ascii}"
+        return f"{_lower(self.local_part)}@{self.domain.ascii}"
 
     @property
     def needs_smtputf8(self) -> bool:
@@ -126,26 +156,51 @@ class Mailbox:
         if len(text.encode("utf-8", "replace")) > MAX_PATH - 2:
             raise AddressInvalid("this address is too long")
         local_part, sign, domain = text.rpartition("@")
-        if not sign:
+        if not sign or domain.endswith("."):
             raise AddressInvalid("an address has a local part, @ and a domain")
         return cls(parse_local_part(local_part), Domain.parse(domain))
 
 
 def parse_local_part(text: str) -> str:
-    """Check a local part and remove quotes that are not needed. Raises `AddressInvalid`."""
+    """Check a local part and give its shortest form: quotes only where needed. Raises `AddressInvalid`."""
     if not text or len(text.encode("utf-8", "replace")) > MAX_LOCAL_PART:
         raise AddressInvalid("a local part has 1 to 64 octets")  # RFC 5321 §4.5.3.1.1
-    if _ENCODED_WORD.search(text) or any(
-        unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zs", "Zl", "Zp") for c in text
-    ):
-        raise AddressInvalid("a local part holds no controls, blanks or encoded words")
-    if _DOT_STRING.match(text):
-        return text
-    if _QUOTED.match(text):
-        bare = re.sub(r"\\(.)", r"\1", text[1:-1])
+    if not text.isascii() and not _is_plain(text):
+        raise AddressInvalid("a local part holds a character that has two forms, or none")
+    bare = text
+    if not _DOT_STRING.match(text):
+        if not _QUOTED.match(text):
+            raise AddressInvalid("this is not a local part")
         # RFC 5321 §4.1.2: the quoted form that needs no quotes is the same mailbox.
-        return bare if _DOT_STRING.match(bare) else text
-    raise AddressInvalid("this is not a local part")
+        bare = re.sub(r"\\(.)", r"\1", text[1:-1])
+    if _ENCODED_WORD.search(bare) or _REROUTING.search(bare):
+        raise AddressInvalid("a local part holds no encoded words and no route")
+    if _DOT_STRING.match(bare):
+        return bare
+    return '"' + re.sub(r'(["\\])', r"\\\1", bare) + '"'
+
+
+# RFC 5321 appendix C, RFC 1123 §5.2.16: "a%b" and "b!a" were routes; a careless next hop may still follow them
+_REROUTING = re.compile("[%!]")
+
+
+def _is_plain(text: str) -> bool:
+    """Whether everybody sees the same characters (RFC 6530 §10.1): NFC or what becomes NFC, nothing compatible."""
+    composed = unicodedata.normalize("NFC", text)
+    foreign = [character for character in composed if not character.isascii()]
+    return (
+        all(unicodedata.category(character) in _WRITTEN for character in foreign)
+        and unicodedata.normalize("NFKC", composed) == composed
+        # A character that is another one in NFC (the Kelvin sign is K) would be two addresses.
+        and all(
+            len(unicodedata.normalize("NFD", c)) > 1 or unicodedata.normalize("NFC", c) == c for c in text
+        )
+        and unicodedata.category(composed[0]) not in ("Mn", "Mc")
+        and not _EXCEPTED.search(composed)
+    )
+
+
+_WRITTEN = _LETTERS | {"Lu", "Lt"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,16 +240,12 @@ def _tokens(body: bytes) -> list[tuple[str, bytes]]:
         if match is None:
             raise AddressInvalid("this address list cannot be read")
         kind = match.lastgroup or ""
-        if kind == "comment":
-            # A comment counts as a blank, so that one inside an addr-spec is refused and not joined.
-            position, kind = _comment_end(body, position), "blank"
-        else:
-            position = match.end()
-        if kind != "blank":
-            tokens.append((kind, match.group()))
-        elif tokens and tokens[-1][0] != "blank":
-            tokens.append((kind, b" "))
+        position = _comment_end(body, position) if kind == "comment" else match.end()
+        tokens.append((kind, match.group() if kind not in _BETWEEN else b" "))
     return tokens
+
+
+_BETWEEN = ("blank", "comment")
 
 
 def _comment_end(body: bytes, start: int) -> int:
@@ -221,7 +272,7 @@ def _split_list(tokens: list[tuple[str, bytes]]) -> list[list[tuple[str, bytes]]
     in_group = False
     for kind, octets in tokens:
         if kind == "colon":  # RFC 5322 §3.4: group = display-name ":" [group-list] ";"
-            if in_group or any(k in ("open", "close") for k, _ in items[-1]):
+            if in_group or any(k in ("open", "close") or b"@" in name for k, name in items[-1]):
                 raise AddressInvalid("a colon stands where no group may begin")
             in_group, items[-1] = True, []
         elif kind == "semi":
@@ -235,35 +286,40 @@ def _split_list(tokens: list[tuple[str, bytes]]) -> list[list[tuple[str, bytes]]
             items[-1].append((kind, octets))
     if in_group:
         raise AddressInvalid("a group does not end")
-    return [item for item in items if any(kind != "blank" for kind, _ in item)]
+    return [item for item in items if any(kind not in _BETWEEN for kind, _ in item)]
 
 
 def _one_mailbox(tokens: list[tuple[str, bytes]]) -> NamedMailbox:
+    tokens = _trimmed(tokens, _BETWEEN)
     kinds = [kind for kind, _ in tokens]
     if "open" not in kinds:
-        if "close" in kinds:
-            raise AddressInvalid("a > without its <")
+        # RFC 5322 §3.4.1: comments may stand around an addr-spec; inside one, two readers join differently.
         return NamedMailbox(_addr_spec(tokens))
     start = kinds.index("open")
-    end = len(kinds) - 1
-    while end > start and kinds[end] == "blank":
-        end -= 1
-    if kinds[end] != "close" or kinds.count("open") != 1 or kinds.count("close") != 1:
+    if kinds[-1] != "close" or kinds.count("open") != 1 or kinds.count("close") != 1:
         raise AddressInvalid("an address has exactly one < and > and nothing after it")
-    name = b"".join(octets for _, octets in tokens[:start]).strip()
-    return NamedMailbox(_addr_spec(tokens[start + 1 : end]), name)
+    mailbox = _addr_spec(_trimmed(tokens[start + 1 : -1], ("blank",)))
+    name = tokens[:start]
+    for kind, octets in name:
+        # A name that holds a second address is read as the address by some; repeating the same one is harmless.
+        if kind == "word" and b"@" in octets and _addr_spec([(kind, octets)]) != mailbox:
+            raise AddressInvalid("another address stands before the address")
+    return NamedMailbox(mailbox, b"".join(octets for _, octets in name).strip())
+
+
+def _trimmed(tokens: list[tuple[str, bytes]], kinds: tuple[str, ...]) -> list[tuple[str, bytes]]:
+    start, end = 0, len(tokens)
+    while start < end and tokens[start][0] in kinds:
+        start += 1
+    while end > start and tokens[end - 1][0] in kinds:
+        end -= 1
+    return tokens[start:end]
 
 
 def _addr_spec(tokens: list[tuple[str, bytes]]) -> Mailbox:
-    stripped = [octets for kind, octets in tokens if kind != "blank"]
-    inner = [kind for kind, _ in tokens]
-    while inner and inner[0] == "blank":
-        inner.pop(0)
-    while inner and inner[-1] == "blank":
-        inner.pop()
-    if "blank" in inner:
-        raise AddressInvalid("an address holds no blanks")
+    if any(kind not in ("word", "quoted") for kind, _ in tokens):
+        raise AddressInvalid("an address holds no blanks, comments or brackets")
     try:
-        return Mailbox.parse(b"".join(stripped).decode("utf-8"))
+        return Mailbox.parse(b"".join(octets for _, octets in tokens).decode("utf-8"))
     except UnicodeDecodeError as error:
         raise AddressInvalid("an address is ASCII or UTF-8") from error
