@@ -114,15 +114,19 @@ class SealedBlobs:
         span = (start, stored.size if end is None else end)
         async with self._database.read() as connection:
             sealed = await sql.sealed_octets(connection, stored.blob_id)
-        if sealed is not None:
-            return open_octets(
-                stored.data_key,
-                stored.blob_id,
-                stored.size,
-                lambda offset, length: sealed[offset : offset + length],
-                span,
-            )
-        return await asyncio.to_thread(self._read_large, stored, span)
+        return await self.opened(stored, sealed, span)
+
+    async def opened(self, stored: StoredOctets, sealed: bytes | None, span: tuple[int, int]) -> bytes:
+        """The octets of `span`, from the sealed form when it was read already, else from the file."""
+        if sealed is None:
+            return await asyncio.to_thread(self._read_large, stored, span)
+        return open_octets(
+            stored.data_key,
+            stored.blob_id,
+            stored.size,
+            lambda offset, length: sealed[offset : offset + length],
+            span,
+        )
 
     def _read_large(self, stored: StoredOctets, span: tuple[int, int]) -> bytes:
         def read(offset: int, length: int) -> bytes:
