@@ -1,0 +1,1 @@
+"""What each command does: coroutines over the ports, one file per family. Start at `table`."""

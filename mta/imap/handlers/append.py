@@ -1,0 +1,61 @@
+"""APPEND: a message of the client's own (a draft, a sent copy), durable before the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from core.audit import AuditEvent, AuditKind
+from core.folder import NewMessage
+from core.message import Message, message_id_of
+from core.unit_of_work import UnitOfWork
+from mta.imap.commands import messages
+from mta.imap.handlers.declined import Declined
+from mta.imap.handlers.folders import check_room, target
+from mta.imap.responses import flags, status_text
+from mta.imap.summary import summarise
+
+if TYPE_CHECKING:
+    from mta.imap.conversation import Conversation
+
+IN_THREAD = 256 * 1024  # octets from which on the summary is made in a thread
+
+
+async def append(conversation: Conversation, command: messages.Append) -> bytes:
+    """RFC 3501 §6.3.11; RFC 4315 §3: APPENDUID; RFC 7889 §3: the limit."""
+    octets, session, ports = command.octets, conversation.session, conversation.ports
+    if not octets:
+        raise Declined(status_text.CANNOT)
+    if len(octets) > session.max_message_octets:
+        raise Declined(status_text.TOO_BIG)
+    if b"\0" in octets:
+        raise Declined(status_text.NUL_IN_MESSAGE)  # RFC 3501 §9: CHAR8 = %x01-ff
+    folder = await target(conversation, command.target)
+    await check_room(conversation, len(octets))
+    date = int(ports.clock.now().timestamp()) if command.internal_date is None else command.internal_date
+    if len(octets) > IN_THREAD:
+        summary = await asyncio.to_thread(summarise, octets, date)
+    else:
+        summary = summarise(octets, date)
+    unit = UnitOfWork()
+    stored = await ports.blobs.seal(octets)
+    ports.blobs.keep(unit, stored)
+    message = NewMessage(
+        bal_id=folder.bal_id,
+        folder_id=folder.folder_id,
+        octets=stored,
+        summary=summary,
+        flags=frozenset(flags.canonical(flag, {}) for flag in command.flags),
+        internal_date=max(date, 0),
+    )
+    ports.store.add(unit, message)
+    facts = {"folder": str(folder.folder_id), "octets": str(len(octets)), "session_id": session.session_id}
+    event = AuditEvent(
+        kind=AuditKind.STORED,
+        message_id=message_id_of(Message(octets)),
+        facts=facts,
+        persons=session.persons,
+    )
+    ports.audit.record(unit, event)
+    await ports.committer.commit(unit)
+    return b"OK [APPENDUID %d %d] APPEND completed" % (folder.uid_validity, message.uid)

@@ -1,0 +1,215 @@
+"""FETCH: metadata by the slice, body sections message by message, never long without giving up the loop."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from core.audit import AuditEvent, AuditKind
+from core.errors import NotStored
+from core.folder import MessageRow, Summary
+from core.message import filter_header
+from core.ports import FlagChange
+from mta.imap.commands.fetch import Fetch, Item, Section
+from mta.imap.handlers.declined import Declined, Ended
+from mta.imap.parts import PartTable
+from mta.imap.responses import fetch as responses
+from mta.imap.responses import status_text
+from mta.imap.sequence import compact
+
+if TYPE_CHECKING:
+    from mta.imap.conversation import Conversation
+
+SLICE = (
+    500  # messages of one step of metadata: about 2 ms on the loop, and what the store is asked for at once
+)
+BODY_SLICE = 50  # messages of one step of bodies: one audit event and one change of flags
+CHUNK = 1 << 20  # octets of a body that are in memory at one time
+_MESSAGE_ID = re.compile(rb'"(<[^"\\]{1,998}>)"\)\Z')  # the last field of an ENVELOPE (RFC 3501 §7.4.2)
+
+
+async def fetch(conversation: Conversation, command: Fetch) -> bytes:
+    """RFC 3501 §6.4.5."""
+    positions = conversation.view.positions(command.messages, by_uid=command.by_uid)
+    if positions is None:
+        raise Declined(status_text.NO_SUCH_NUMBER)
+    plain = [item for item in command.items if isinstance(item, Item)]
+    sections = [item for item in command.items if isinstance(item, Section)]
+    if sections:
+        whole = await _Bodies(conversation, plain, sections).run(positions)
+    else:
+        whole = await _metadata(conversation, responses.MetadataPlan(plain), positions)
+    if not whole and not command.by_uid:
+        raise Declined(status_text.EXPUNGE_ISSUED)  # RFC 2180 §4.1.2
+    return b"OK FETCH completed"
+
+
+async def load_summaries(conversation: Conversation, uids: Sequence[int]) -> list[Summary | None]:
+    """The summaries of these messages, from memory or the store; None where a message is gone."""
+    cache, folder_id = conversation.shared.cache, conversation.view.folder.folder_id
+    found = cache.get_many(folder_id, uids)
+    missing = [uid for uid, summary in zip(uids, found, strict=True) if summary is None]
+    if missing:
+        read = await conversation.ports.store.summaries(folder_id, missing)
+        cache.put_many(folder_id, read)
+        found = [summary or read.get(uid) for uid, summary in zip(uids, found, strict=True)]
+    return found
+
+
+async def _metadata(
+    conversation: Conversation, plan: responses.MetadataPlan, positions: Sequence[int]
+) -> bool:
+    """Whether every message was still there."""
+    view, whole = conversation.view, True
+    for start in range(0, len(positions), SLICE):
+        chosen = positions[start : start + SLICE]
+        rows = [view.rows[position] for position in chosen]
+        summaries: Sequence[Summary | None] = ()
+        if plan.needs_summary:
+            summaries = await load_summaries(conversation, [row.uid for row in rows])
+            if None in summaries:
+                whole = False
+                kept = [index for index, summary in enumerate(summaries) if summary is not None]
+                chosen, rows = [chosen[i] for i in kept], [rows[i] for i in kept]
+                summaries = [summaries[i] for i in kept]
+        numbers = [position + 1 for position in chosen]
+        await conversation.pour(plan.lines(numbers, rows, summaries, view.is_recent))
+    return whole
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A section that can be told: octets in hand, or the first of them and where the rest stands."""
+
+    section: Section
+    octets: bytes | None
+    rest: tuple[int, int] = (0, 0)
+
+
+class _Bodies:
+    """One FETCH with body sections."""
+
+    def __init__(
+        self, conversation: Conversation, plain: Sequence[Item], sections: Sequence[Section]
+    ) -> None:
+        self._conversation = conversation
+        self._view = conversation.view
+        self._store = conversation.ports.store
+        self._plan = responses.MetadataPlan(plain)
+        self._with_flags = responses.MetadataPlan([*plain, Item.FLAGS])
+        self._sections = sections
+        self._sets_seen = not self._view.read_only and any(not section.peek for section in sections)
+        self._shows_content = any(section.shows_content for section in sections)
+
+    async def run(self, positions: Sequence[int]) -> bool:
+        """Whether every message was still there."""
+        whole = True
+        for start in range(0, len(positions), BODY_SLICE):
+            chosen = positions[start : start + BODY_SLICE]
+            rows = [self._view.rows[position] for position in chosen]
+            summaries = await load_summaries(self._conversation, [row.uid for row in rows])
+            present = [row.uid for row, summary in zip(rows, summaries, strict=True) if summary]
+            if self._shows_content:
+                await self._record_reading(present, summaries)
+            seen = await self._mark_seen([row for row in rows if row.uid in set(present)])
+            for position, summary in zip(chosen, summaries, strict=True):
+                told = summary is not None and await self._message(position, summary, seen)
+                whole = whole and told
+        return whole
+
+    async def _record_reading(self, uids: Sequence[int], summaries: Sequence[Summary | None]) -> None:
+        """One READ event for the messages of this slice that this session has not read yet."""
+        fresh = [uid for uid in uids if uid not in self._view.audited]
+        if not fresh:
+            return
+        session = self._conversation.session
+        facts = {
+            "folder": str(self._view.folder.folder_id),
+            "uids": compact(fresh).decode("ascii"),
+            "count": str(len(fresh)),
+            "session_id": session.session_id,
+        }
+        match = _MESSAGE_ID.search(summaries[0].envelope) if len(summaries) == 1 and summaries[0] else None
+        message_id = match[1].decode("ascii", "replace") if match else ""
+        event = AuditEvent(kind=AuditKind.READ, message_id=message_id, facts=facts, persons=session.persons)
+        await self._conversation.ports.audit.append(event)
+        self._view.audited.update(fresh)
+
+    async def _mark_seen(self, rows: Sequence[MessageRow]) -> frozenset[int]:
+        """Set \\Seen where the section asks for it; the UIDs whose flags changed (RFC 3501 §6.4.5)."""
+        uids = [row.uid for row in rows if "\\Seen" not in row.flags] if self._sets_seen else []
+        if not uids:
+            return frozenset()
+        change = FlagChange(operation="add", flags=frozenset({"\\Seen"}))
+        changed, _ = await self._store.store_flags(self._view.folder.folder_id, uids, change)
+        self._view.absorb_rows(changed)
+        return frozenset(row.uid for row in changed)
+
+    async def _message(self, position: int, summary: Summary, seen: frozenset[int]) -> bool:
+        """Tell one message; False when it is gone."""
+        row = self._view.rows[position]
+        try:
+            loaded = [await self._load(section, row, summary) for section in self._sections]
+        except NotStored:
+            return False
+        plan = self._with_flags if row.uid in seen else self._plan
+        start = plan.line(position + 1, row, summary, recent=self._view.is_recent(row.uid))
+        start = start.removesuffix(b")\r\n") + (b" " if plan.items else b"")
+        for count, one in enumerate(loaded):
+            self._conversation.tell((b" " if count else start) + responses.section(one.section, one.octets))
+            async for piece in self._rest(row.uid, one):
+                await self._conversation.pour(piece)
+        await self._conversation.pour(b")\r\n")
+        return True
+
+    async def _load(self, section: Section, row: MessageRow, summary: Summary) -> _Loaded:
+        span = _span(section, row, summary)
+        if span is None:
+            return _Loaded(section, None)
+        start, end = span
+        if section.fields is not None:
+            header = await self._octets(row.uid, start, end)
+            kept = filter_header(header, section.fields, exclude=section.exclude)
+            first, last = _cut(section.partial, 0, len(kept))
+            return _Loaded(section, kept[first:last])
+        start, end = _cut(section.partial, start, end)
+        here = min(end, start + CHUNK)
+        return _Loaded(section, await self._octets(row.uid, start, here), (here, end))
+
+    async def _octets(self, uid: int, start: int, end: int) -> bytes:
+        if start >= end:
+            return b""
+        return await self._store.octets(self._view.folder.folder_id, uid, start, end)
+
+    async def _rest(self, uid: int, loaded: _Loaded) -> AsyncIterator[bytes]:
+        """What follows the first chunk. A literal that was announced must be told whole or the connection ends."""
+        position, end = loaded.rest
+        while position < end:
+            here = min(end, position + CHUNK)
+            try:
+                piece = await self._octets(uid, position, here)
+            except NotStored as error:
+                raise Ended from error
+            if len(piece) != here - position:
+                raise Ended
+            yield piece
+            position = here
+
+
+def _span(section: Section, row: MessageRow, summary: Summary) -> tuple[int, int] | None:
+    """The octets of a section in the whole message (RFC 3501 §6.4.5)."""
+    if section.path:
+        return PartTable.load(summary.parts).span(section.path, section.specifier)
+    if section.specifier == "HEADER":
+        return 0, summary.header_size
+    return (summary.header_size if section.specifier == "TEXT" else 0), row.size
+
+
+def _cut(partial: tuple[int, int] | None, start: int, end: int) -> tuple[int, int]:
+    """RFC 3501 §6.4.5: a partial beyond the end is cut short, wholly beyond it is empty."""
+    if partial is None:
+        return start, end
+    first = min(start + partial[0], end)
+    return first, min(first + partial[1], end)

@@ -1,0 +1,135 @@
+"""STORE, COPY, MOVE, EXPUNGE, CHECK, IDLE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from core.folder import MessageRow
+from core.ports import FlagChange
+from mta.imap.commands import messages
+from mta.imap.handlers.declined import Declined
+from mta.imap.handlers.folders import check_room, record_removed, target
+from mta.imap.responses import fetch as responses
+from mta.imap.responses import flags, status_text
+from mta.imap.sequence import SequenceSet, compact
+
+if TYPE_CHECKING:
+    from mta.imap.conversation import Conversation
+
+SLICE = 1000  # answers of STORE that are written at once
+MAX_KEYWORDS = 256  # ours: different keywords of one folder
+
+
+async def check(conversation: Conversation, command: messages.Check) -> bytes:
+    """RFC 3501 §6.4.1: all is durable already; what happened is told."""
+    await conversation.look()
+    return b"OK CHECK completed"
+
+
+def _chosen(conversation: Conversation, chosen: SequenceSet, *, by_uid: bool) -> list[MessageRow]:
+    """The rows that a set names, without those that are gone. Raises `Declined` (BAD) for a wrong number."""
+    view = conversation.view
+    positions = view.positions(chosen, by_uid=by_uid)
+    if positions is None:
+        raise Declined(status_text.NO_SUCH_NUMBER)
+    return [view.rows[position] for position in positions if not view.is_gone(view.uids[position])]
+
+
+async def store(conversation: Conversation, command: messages.Store) -> bytes:
+    """RFC 3501 §6.4.6."""
+    view = conversation.view
+    rows = _chosen(conversation, command.messages, by_uid=command.by_uid)
+    names = frozenset(flags.canonical(flag, view.keywords) for flag in command.flags)
+    new = {name.lower() for name in names if not flags.is_system(name)} - view.keywords.keys()
+    if len(view.keywords) + len(new) > MAX_KEYWORDS and command.operation != "remove":
+        raise Declined(status_text.LIMIT)
+    if not rows:
+        return b"OK STORE completed"
+    change = FlagChange(operation=command.operation, flags=names)
+    after, _ = await conversation.ports.store.store_flags(
+        view.folder.folder_id, [row.uid for row in rows], change
+    )
+    view.absorb_rows(after)
+    if view.has_new_keywords:
+        conversation.tell(view.flags_lines())  # RFC 3501 §7.2.6: before a flag is used
+    if not command.silent:
+        await _tell_flags(conversation, after, with_uid=command.by_uid)
+    return b"OK STORE completed"
+
+
+async def _tell_flags(conversation: Conversation, rows: Sequence[MessageRow], *, with_uid: bool) -> None:
+    view = conversation.view
+    lines: list[bytes] = []
+    for row in rows:
+        position = view.position_of(row.uid)
+        if position is not None:
+            recent = view.is_recent(row.uid)
+            lines.append(responses.flags_changed(position + 1, row, recent=recent, with_uid=with_uid))
+        if len(lines) >= SLICE:
+            await conversation.pour(b"".join(lines))
+            lines.clear()
+    conversation.tell(b"".join(lines))
+
+
+async def copy(conversation: Conversation, command: messages.Copy) -> bytes:
+    """RFC 3501 §6.4.7 COPY and RFC 6851 §3 MOVE: all or none; RFC 4315 §3: COPYUID."""
+    view = conversation.view
+    done = b"OK MOVE completed" if command.move else b"OK COPY completed"
+    rows = _chosen(conversation, command.messages, by_uid=command.by_uid)
+    folder = await target(conversation, command.target)
+    if command.move and folder.folder_id == view.folder.folder_id:
+        raise Declined(status_text.CANNOT)
+    if not rows:
+        return done
+    uids = [row.uid for row in rows]
+    act = conversation.ports.store.move if command.move else conversation.ports.store.copy
+    if not command.move:
+        await check_room(conversation, sum(row.size for row in rows))
+    pairs = await act(view.folder.folder_id, uids, folder.folder_id)
+    if not pairs:
+        return done
+    code = b"[COPYUID %d %b %b]" % (
+        folder.uid_validity,
+        compact(old for old, _ in pairs),
+        compact(new for _, new in pairs),
+    )
+    if not command.move:
+        return b"OK %b COPY completed" % code
+    # RFC 6851 §4.3: COPYUID stands in an untagged OK, before the EXPUNGEs
+    conversation.tell(b"* OK %b Moved\r\n" % code)
+    view.vanish(old for old, _ in pairs)
+    return done
+
+
+async def expunge(conversation: Conversation, command: messages.Expunge) -> bytes:
+    """RFC 3501 §6.4.3; RFC 4315 §2.1: with UIDs, only these."""
+    view = conversation.view
+    uids = None
+    if command.uids is not None:
+        uids = [row.uid for row in _chosen(conversation, command.uids, by_uid=True)]
+        if not uids:
+            return b"OK EXPUNGE completed"
+    gone = await conversation.ports.store.expunge(view.folder.folder_id, uids)
+    view.vanish(gone)
+    await record_removed(conversation, view.folder.folder_id, len(gone))
+    return b"OK EXPUNGE completed"
+
+
+async def idle(conversation: Conversation, command: messages.Idle) -> bytes:
+    """RFC 2177 §3: news as it comes, until the client says DONE."""
+    await conversation.look()
+    conversation.tell(b"+ idling\r\n")
+    while True:
+        view = conversation.session.view
+        if view is not None:
+            if conversation.is_woken:
+                await conversation.look()
+            conversation.tell(view.announce(may_expunge=True))
+        line = conversation.line_if_here()
+        if line is not None:
+            break
+        await conversation.wait()
+    if line.upper() != b"DONE":
+        raise Declined(status_text.SYNTAX)
+    return b"OK IDLE completed"

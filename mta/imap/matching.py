@@ -1,0 +1,186 @@
+"""SEARCH keys against messages: first by what is in memory, then by what must be read, and only if it must.
+
+What it is: three-valued logic (yes, no, not known yet). Every key answers from the row when it can; when it
+cannot it says None, and the caller comes back with the summary, then the header, then the whole text. So a
+search by flags over ten thousand messages reads nothing. What it is not: the reading (`handlers.search`).
+Start at `compile_key`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import assert_never
+
+from core.folder import MessageRow
+from core.message import Message, decode_words
+from mta.imap.commands import search
+from mta.imap.view import FolderView
+
+_SECONDS_A_DAY = 86_400
+_EPOCH_DAY = 719_163  # datetime.date(1970, 1, 1).toordinal()
+
+
+@dataclass(slots=True)
+class Candidate:
+    """One message with what is known of it so far."""
+
+    position: int
+    row: MessageRow
+    sent_date: int | None = None
+    header: bytes | None = None
+    text: bytes | None = None  # the whole message
+    _message: Message | None = None
+
+    def has_field(self, name: bytes, text: str) -> bool:
+        """Whether a field of this lower-case name holds the case-folded text. Only when `header` is there."""
+        if self._message is None:
+            self._message = Message(self.header or b"")
+        return any(text in decode_words(field.unfolded).casefold() for field in self._message.all(name))
+
+
+Test = Callable[[Candidate], bool | None]
+
+
+def compile_key(key: search.Key, view: FolderView) -> Test:
+    """A function that says whether a candidate is meant: True, False, or None when more must be read."""
+    match key:
+        case search.All():
+            return lambda candidate: True
+        case search.Flag(flag, present):
+            return _flag(view.keywords.get(flag.lower(), flag), present)
+        case search.Recent(recent):
+            return lambda candidate: view.is_recent(candidate.row.uid) == recent
+        case search.Size(octets, larger):
+            if larger:
+                return lambda candidate: candidate.row.size > octets
+            return lambda candidate: candidate.row.size < octets
+        case search.Messages(messages, by_uid):
+            chosen = frozenset(view.positions(messages, by_uid=by_uid) or ())
+            return lambda candidate: candidate.position in chosen
+        case search.Day():
+            return _day(key)
+        case search.Field(name, text):
+            return _field(name, text)
+        case search.Text(text, with_header):
+            return _text(text, with_header=with_header)
+        case search.Not(inner):
+            return _not(compile_key(inner, view))
+        case search.Or(one, other):
+            return _or(compile_key(one, view), compile_key(other, view))
+        case search.And(keys):
+            return _and([compile_key(inner, view) for inner in keys])
+    assert_never(key)
+
+
+def _flag(flag: str, present: bool) -> Test:
+    return lambda candidate: (flag in candidate.row.flags) == present
+
+
+def _day(key: search.Day) -> Test:
+    """RFC 3501 §6.4.4: dates without time and zone; internal dates are kept and compared in UTC."""
+
+    def test(candidate: Candidate) -> bool | None:
+        seconds = candidate.sent_date if key.sent else candidate.row.internal_date
+        if seconds is None:
+            return None
+        day = seconds // _SECONDS_A_DAY + _EPOCH_DAY
+        if key.relation == "on":
+            return day == key.day
+        return day < key.day if key.relation == "before" else day >= key.day
+
+    return test
+
+
+def _field(name: bytes, text: str) -> Test:
+    def test(candidate: Candidate) -> bool | None:
+        if candidate.header is None:
+            return None
+        return candidate.has_field(name, text)
+
+    return test
+
+
+def _text(text: str, *, with_header: bool) -> Test:
+    """RFC 3501 §6.4.4: substring of the text as it is written; transfer encodings are not opened here."""
+
+    def test(candidate: Candidate) -> bool | None:
+        whole = candidate.text
+        if whole is None:
+            return None
+        letter = Message(whole)
+        if text in letter.body.decode("utf-8", "replace").casefold():
+            return True
+        return with_header and any(
+            text in f"{field.name.decode('ascii', 'replace')}: {decode_words(field.unfolded)}".casefold()
+            for field in letter.fields
+        )
+
+    return test
+
+
+def _not(inner: Test) -> Test:
+    def test(candidate: Candidate) -> bool | None:
+        verdict = inner(candidate)
+        return None if verdict is None else not verdict
+
+    return test
+
+
+def _or(one: Test, other: Test) -> Test:
+    def test(candidate: Candidate) -> bool | None:
+        first = one(candidate)
+        if first:
+            return True
+        second = other(candidate)
+        return True if second else (None if first is None or second is None else False)
+
+    return test
+
+
+def _and(tests: list[Test]) -> Test:
+    def test(candidate: Candidate) -> bool | None:
+        verdict: bool | None = True
+        for inner in tests:
+            one = inner(candidate)
+            if one is False:
+                return False
+            if one is None:
+                verdict = None
+        return verdict
+
+    return test
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a search may have to read, so that nothing else is."""
+
+    summary: bool = False
+    header: bool = False
+    text: bool = False
+
+    def __or__(self, other: Needs) -> Needs:
+        return Needs(self.summary or other.summary, self.header or other.header, self.text or other.text)
+
+
+def needs(key: search.Key) -> Needs:
+    """What the undecided candidates of this search ask for."""
+    match key:
+        case search.Day(sent=True):
+            return Needs(summary=True)
+        case search.Field():
+            return Needs(header=True)
+        case search.Text():
+            return Needs(text=True)
+        case search.Not(inner):
+            return needs(inner)
+        case search.Or(one, other):
+            return needs(one) | needs(other)
+        case search.And(keys):
+            total = Needs()
+            for inner in keys:
+                total = total | needs(inner)
+            return total
+        case _:
+            return Needs()

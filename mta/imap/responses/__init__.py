@@ -1,0 +1,1 @@
+"""What the server says, as octets: pure encoders, one file per family. Start at `strings`."""

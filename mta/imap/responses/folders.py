@@ -1,0 +1,50 @@
+"""LIST, LSUB, STATUS, NAMESPACE, QUOTA and what SELECT tells (RFC 3501 §7.2, §7.3)."""
+
+from __future__ import annotations
+
+from core.folder import FolderStatus
+from mta.imap.names import SEPARATOR
+from mta.imap.responses.strings import folder_name, string
+
+NAMESPACE = b'* NAMESPACE (("" "/")) NIL NIL\r\n'  # RFC 2342 §5: one personal namespace
+QUOTA_ROOT = b"box"
+
+
+def list_line(kind: bytes, attributes: list[bytes], name: str, *, extended: bytes = b"") -> bytes:
+    """RFC 3501 §7.2.2 LIST, §7.2.3 LSUB; `extended` is RFC 5258's CHILDINFO."""
+    return b'* %b (%b) "%b" %b%b\r\n' % (
+        kind,
+        b" ".join(attributes),
+        SEPARATOR.encode(),
+        folder_name(name),
+        extended,
+    )
+
+
+DELIMITER = b'* LIST (\\Noselect) "/" ""\r\n'  # RFC 3501 §6.3.8: LIST "" "" asks for the delimiter
+
+
+def status_line(name: str, items: tuple[bytes, ...], status: FolderStatus) -> bytes:
+    """RFC 3501 §7.2.4."""
+    values = {
+        b"MESSAGES": status.messages,
+        b"RECENT": status.recent,
+        b"UIDNEXT": status.uid_next,
+        b"UIDVALIDITY": status.uid_validity,
+        b"UNSEEN": status.unseen,
+        b"SIZE": status.size,
+    }
+    told = b" ".join(b"%b %d" % (item, values[item]) for item in items)
+    return b"* STATUS %b (%b)\r\n" % (folder_name(name), told)
+
+
+def quota_line(used_octets: int, quota_octets: int) -> bytes:
+    """RFC 2087 §5.1: STORAGE in units of 1024 octets; a box without a limit has no resource."""
+    if quota_octets <= 0:
+        return b"* QUOTA %b ()\r\n" % QUOTA_ROOT
+    return b"* QUOTA %b (STORAGE %d %d)\r\n" % (QUOTA_ROOT, -(-used_octets // 1024), quota_octets // 1024)
+
+
+def quota_root_line(wire_name: bytes) -> bytes:
+    """RFC 2087 §5.2."""
+    return b"* QUOTAROOT %b %b\r\n" % (string(wire_name), QUOTA_ROOT)

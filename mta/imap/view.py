@@ -1,0 +1,176 @@
+"""The selected folder as one session has been told of it: sequence numbers, flags, and what is still to be told.
+
+What it is: pure; rows in two parallel lists, sorted by UID. What it is not: the store. Changes come in by
+`absorb`; `announce` gives the untagged responses that may be sent now (RFC 3501 §7.4.1: no EXPUNGE while a
+client may still use sequence numbers). Start at `absorb`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+
+from core.folder import SYSTEM_FLAGS, Folder, FolderChanges, MessageRow
+from mta.imap.responses import fetch, flags
+from mta.imap.sequence import SequenceSet
+
+
+class FolderView:
+    """One selected folder of one session."""
+
+    def __init__(self, folder: Folder, *, read_only: bool, recent_floor: int) -> None:
+        self.folder = folder
+        self.read_only = read_only
+        self.recent_floor = recent_floor
+        """UIDs from here on are \\Recent for this session (RFC 3501 §2.3.2)."""
+        self.modseq = 0
+        self.uid_next = folder.uid_next
+        self.uids: list[int] = []
+        self.rows: list[MessageRow] = []
+        self.keywords: dict[str, str] = {}
+        """Lower case → spelling, of every keyword seen in the folder."""
+        self.audited: set[int] = set()
+        """UIDs whose reading was recorded in this session."""
+        self.saw_arrivals = False
+        self._told = 0  # how many messages the client was told of
+        self._changed: set[int] = set()
+        self._gone: set[int] = set()
+        self._new_keywords = False
+
+    def __len__(self) -> int:
+        return len(self.uids)
+
+    # --- looking --------------------------------------------------------------------------------------------
+    def positions(self, messages: SequenceSet, *, by_uid: bool) -> list[int] | None:
+        """Zero-based positions, ascending; None when a sequence number does not exist."""
+        if by_uid:
+            return messages.positions_of_uids(self.uids)
+        return messages.positions_of_numbers(len(self.uids))
+
+    def position_of(self, uid: int) -> int | None:
+        """Where a UID stands."""
+        position = bisect_left(self.uids, uid)
+        return position if position < len(self.uids) and self.uids[position] == uid else None
+
+    def is_recent(self, uid: int) -> bool:
+        """Whether the message is \\Recent in this session."""
+        return uid >= self.recent_floor
+
+    def is_gone(self, uid: int) -> bool:
+        """Whether the message is expunged but the client was not told yet."""
+        return uid in self._gone
+
+    @property
+    def recent(self) -> int:
+        """How many are \\Recent."""
+        return len(self.uids) - bisect_left(self.uids, self.recent_floor)
+
+    @property
+    def first_unseen(self) -> int | None:
+        """The sequence number of the first unseen message."""
+        unseen = (number for number, row in enumerate(self.rows, 1) if "\\Seen" not in row.flags)
+        return next(unseen, None)
+
+    # --- changing -------------------------------------------------------------------------------------------
+    def absorb(self, changes: FolderChanges) -> None:
+        """Take in what happened in the store; the client is told later."""
+        known = len(self.uids)
+        last = self.uids[-1] if self.uids else 0
+        for row in changes.rows:
+            if row.uid > last:
+                self.uids.append(row.uid)
+                self.rows.append(row)
+            else:
+                self._absorb_row(row)
+        if len(self.uids) > known:
+            self.saw_arrivals = self.saw_arrivals or self._told > 0 or self.modseq > 0
+            self._learn(self.rows[known:])
+        for uid in changes.vanished:
+            if self.position_of(uid) is not None:
+                self._gone.add(uid)
+        self.modseq = max(self.modseq, changes.highest_modseq)
+        self.uid_next = max(self.uid_next, changes.uid_next)
+
+    def absorb_rows(self, rows: Iterable[MessageRow]) -> None:
+        """Rows of known messages after a STORE of this session; its own answer tells them."""
+        for row in rows:
+            self._absorb_row(row)
+            self._changed.discard(row.uid)
+
+    def _absorb_row(self, row: MessageRow) -> None:
+        position = self.position_of(row.uid)
+        if position is None:
+            return
+        if self.rows[position].flags != row.flags:
+            self._changed.add(row.uid)
+            self._learn((row,))
+        self.rows[position] = row
+
+    def _learn(self, rows: Iterable[MessageRow]) -> None:
+        for names in {row.flags for row in rows}:
+            for flag in names:
+                if flag.lower() not in self.keywords and not flags.is_system(flag):
+                    self.keywords[flag.lower()] = flag
+                    self._new_keywords = True
+
+    @property
+    def has_new_keywords(self) -> bool:
+        """Whether a keyword came up that the client was not told of."""
+        return self._new_keywords
+
+    # --- telling --------------------------------------------------------------------------------------------
+    def flags_lines(self) -> bytes:
+        """RFC 3501 §7.2.6 FLAGS and §7.1 PERMANENTFLAGS."""
+        self._new_keywords = False
+        names = " ".join((*SYSTEM_FLAGS, *sorted(self.keywords.values()))).encode("ascii", "replace")
+        permanent = b"" if self.read_only else names + b" \\*"
+        return b"* FLAGS (%b)\r\n* OK [PERMANENTFLAGS (%b)] Flags kept\r\n" % (names, permanent)
+
+    def opening_lines(self) -> bytes:
+        """What SELECT tells (RFC 3501 §6.3.1)."""
+        self._told = len(self.uids)
+        first = self.first_unseen
+        unseen = b"" if first is None else b"* OK [UNSEEN %d] First unseen\r\n" % first
+        return (
+            self.flags_lines()
+            + b"* %d EXISTS\r\n* %d RECENT\r\n" % (len(self.uids), self.recent)
+            + unseen
+            + b"* OK [UIDVALIDITY %d] UIDs valid\r\n" % self.folder.uid_validity
+            + b"* OK [UIDNEXT %d] Next UID\r\n" % self.uid_next
+        )
+
+    def announce(self, *, may_expunge: bool, with_uid: bool = False) -> bytes:
+        """The untagged responses that are due and allowed now."""
+        out: list[bytes] = []
+        if may_expunge and self._gone:
+            out.append(self._expunge_lines())
+        if len(self.uids) != self._told:
+            self._told = len(self.uids)
+            out.append(b"* %d EXISTS\r\n* %d RECENT\r\n" % (self._told, self.recent))
+        if self._new_keywords:
+            out.append(self.flags_lines())
+        for uid in sorted(self._changed):
+            position = self.position_of(uid)
+            if position is not None:
+                recent = self.is_recent(uid)
+                row = self.rows[position]
+                out.append(fetch.flags_changed(position + 1, row, recent=recent, with_uid=with_uid))
+        self._changed.clear()
+        return b"".join(out)
+
+    def _expunge_lines(self) -> bytes:
+        """RFC 3501 §7.4.1, the highest number first, so that no number shifts under another."""
+        gone = sorted(position for uid in self._gone if (position := self.position_of(uid)) is not None)
+        lines = [b"* %d EXPUNGE\r\n" % (p + 1) for p in reversed(gone) if p < self._told]
+        self._told -= len(lines)
+        kept = set(range(len(self.uids))).difference(gone)
+        self.uids = [self.uids[p] for p in sorted(kept)]
+        self.rows = [self.rows[p] for p in sorted(kept)]
+        self.audited -= self._gone
+        self._changed -= self._gone
+        self._gone.clear()
+        return b"".join(lines)
+
+    def vanish(self, uids: Iterable[int]) -> None:
+        """These UIDs are gone by this session's own command; `announce` tells it."""
+        self._gone.update(uid for uid in uids if self.position_of(uid) is not None)
