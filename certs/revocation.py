@@ -122,24 +122,39 @@ class RevocationLists:
 
         A file that is refused changes nothing: the last good CRL stays, and the report names the file.
         """
-        taken, refused = [], []
+        taken: list[str] = []
+        refused: list[tuple[str, CrlReason]] = []
         try:
-            for file in sorted(f for f in folder.iterdir() if f.suffix in CRL_SUFFIXES):
-                stat = file.stat()
-                mark = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-                if self._seen.get(file) == mark:
-                    continue
-                try:
-                    self.add(file.read_bytes(), at=at)
-                    taken.append(file.name)
-                except CrlRefused as error:
-                    refused.append((file.name, error.reason))
-                    if error.reason is CrlReason.FROM_THE_FUTURE:
-                        continue  # it will be good later without changing
-                self._seen[file] = mark
+            files = sorted(f for f in folder.iterdir() if f.suffix in CRL_SUFFIXES)
         except OSError as error:
             raise TemporaryError(f"cannot read the folder of CRLs: {error.strerror}") from error
+        for file in files:
+            try:
+                if self._take(file, at):
+                    taken.append(file.name)
+            except CrlRefused as error:
+                refused.append((file.name, error.reason))
         return LoadReport(tuple(taken), tuple(refused))
+
+    def _take(self, file: Path, at: datetime) -> bool:
+        """Read one file unless it was read before as it is. Raises `CrlRefused`."""
+        try:
+            stat = file.stat()
+            mark = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            if self._seen.get(file) == mark:
+                return False
+            with file.open("rb") as opened:
+                octets = opened.read(MAX_CRL + 1)
+        except OSError as error:
+            raise CrlRefused(CrlReason.UNREADABLE, file.name) from error
+        try:
+            self.add(octets, at=at)
+        except CrlRefused as error:
+            if error.reason is not CrlReason.FROM_THE_FUTURE:  # that one will be good later without changing
+                self._seen[file] = mark
+            raise
+        self._seen[file] = mark
+        return True
 
     def save(self, folder: Path) -> None:
         """Write the CRLs in force into a folder, each atomically, so that a restart finds the last good."""

@@ -5,7 +5,9 @@ What it is: `TlsProfile` (which versions and suites) and `TlsMaterial`, which im
 ends at our anchors; whether it is revoked and whether its name is listed is judged after the handshake
 (`certs.chain.PeerJudge`, then the trust list), so that SMTP can answer 550 with a sentence. When we are the
 client, no host name is compared: **the trust list's name is the authority, and the relay must verify chain
-and name after the handshake, before it says EHLO**. No parameter turns verification off.
+and name after the handshake, before it says EHLO**. No parameter turns verification off. TLS 1.3 and Twisted
+resume no session; the ssl module still resumes TLS 1.2 sessions from memory, with the peer's certificate, which
+is why a peer is judged at each connection and never once for all.
 """
 
 from __future__ import annotations
@@ -221,7 +223,7 @@ def _hardened(context: ssl.SSLContext, profile: TlsProfile) -> ssl.SSLContext:
     context.options |= (
         ssl.OP_NO_COMPRESSION  # CRIME; RFC 9325 §3.3
         | ssl.OP_NO_RENEGOTIATION  # RFC 9325 §3.5
-        | ssl.OP_NO_TICKET  # a resumed session would carry an old judgment of the peer
+        | ssl.OP_NO_TICKET  # no key of ours opens yesterday's sessions
         | ssl.OP_CIPHER_SERVER_PREFERENCE
     )
     try:

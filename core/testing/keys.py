@@ -7,7 +7,7 @@ Two authorities that must not share keys take factories with different starts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 
-@lru_cache(maxsize=None)
+@cache
 def cached_key(algorithm: str, index: int) -> PrivateKey:
     """The key of that number: `rsa-2048`, `rsa-3072`, `rsa-1024` (weak, for refusals) or `ec-p256`."""
     if algorithm == "ec-p256":

@@ -96,6 +96,10 @@ class TrustedDomains:
         """The domains that the name may speak for; empty when the name is not listed."""
         return self._domains.get(name, NOTHING)
 
+    def is_listed(self, name: DistinguishedName) -> bool:
+        """Whether the list gives any domain to this name."""
+        return name in self._domains
+
     def may_speak_for(self, name: DistinguishedName, domain: Domain) -> bool:
         """Whether the list gives this domain to this name (a domain's children are not included)."""
         return name in self._names.get(domain, NOBODY)

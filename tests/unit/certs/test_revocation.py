@@ -187,6 +187,13 @@ class TestFolder:
         assert report.refused == (("bad.crl", CrlReason.UNREADABLE),)
         assert len(space.lists.current) == 2
 
+    def test_one_unreadable_file_does_not_hide_the_others(self, silent_space: Any, tmp_path: Path) -> None:
+        folder = write_crls(silent_space.authority, tmp_path)
+        (folder / "a.crl").symlink_to(folder / "nowhere")
+        report = silent_space.lists.load_folder(folder, at=silent_space.clock.now())
+        assert report.refused == (("a.crl", CrlReason.UNREADABLE),)
+        assert len(report.taken) == 2
+
     def test_one_from_the_future_is_tried_again(self, silent_space: Any, tmp_path: Path) -> None:
         now = silent_space.clock.now()
         folder = write_crls(silent_space.authority, tmp_path, this_update=now + timedelta(hours=1))

@@ -109,8 +109,9 @@ class TestSubmission:
         with pytest.raises(ssl.SSLError):
             Pair(material(real).submission_server(), client).shake()
 
-    def test_no_session_outlives_its_connection(self, real: Any) -> None:
+    def test_no_ticket_is_given(self, real: Any) -> None:
         context = material(real).submission_server()
+        assert not Pair(context, plain_client(real)).shake().client.session.has_ticket  # type: ignore[union-attr]
         assert context.num_tickets == 0
         for option in (ssl.OP_NO_TICKET, ssl.OP_NO_COMPRESSION, ssl.OP_NO_RENEGOTIATION):
             assert context.options & option
@@ -160,6 +161,15 @@ class TestRelay:
         expired = material(real, old)
         with pytest.raises(ssl.SSLError):
             Pair(material(real).relay_server(), expired.relay_client()).shake()
+
+    def test_a_resumed_session_still_shows_whom_to_judge(self, real: Any) -> None:
+        theirs = real.issue()
+        door, client = material(real).relay_server(), material(real, theirs).relay_client()
+        client.maximum_version = ssl.TLSVersion.TLSv1_2
+        first, again = Pair(door, client).shake(), Pair(door, client)
+        again.client.session = first.client.session
+        assert again.shake().client.session_reused
+        assert peer_certificate(again.server) == theirs.der
 
     def test_machines_must_show_a_certificate(self, real: Any) -> None:
         server = tls.required_server_context(real.issue().identity(), real.anchors, LPS)

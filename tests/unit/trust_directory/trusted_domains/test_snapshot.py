@@ -52,6 +52,8 @@ class TestQuestions:
         assert not space.may_speak_for(dunes, Domain.parse("ch-rivage.mssante.example"))
         assert space.domains_of(rivage) == {cabinet, Domain.parse("ch-rivage.mssante.example")}
         assert cabinet in space
+        assert space.is_listed(rivage)
+        assert not space.is_listed(DistinguishedName.parse("CN=nobody,C=FR"))
         assert len(space) == 4
 
     def test_both_forms_of_a_name(self, snapshot: Any, cast: Any, dunes: Any) -> None:
