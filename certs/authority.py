@@ -163,10 +163,16 @@ class Authority:
         )
 
     def issue(self, request: Request) -> Issued:
-        """A certificate of that profile, signed by the intermediate for organisations."""
+        """A certificate of that profile, signed by the intermediate for organisations.
+
+        Raises `PermanentError` when the subject, a name or the dates cannot stand in a certificate.
+        """
         profile = PROFILES[request.profile]
         key = self._keys(request.algorithm)
-        certificate = self._build(request, profile, key.public_key())
+        try:
+            certificate = self._build(request, profile, key.public_key())
+        except (ValueError, TypeError) as error:
+            raise PermanentError(f"no certificate can say this: {error}") from error
         return Issued(certificate=certificate, chain=(self.organisations.certificate,), key=key)
 
     def revoke(self, serial: int, *, reason: x509.ReasonFlags = x509.ReasonFlags.key_compromise) -> None:

@@ -70,6 +70,12 @@ class ChainVerifier:
         self._settings = settings or Settings()
         self._verdicts: OrderedDict[object, _Verdict] = OrderedDict()
 
+    def use(self, anchors: TrustAnchors, revocation: RevocationLists) -> None:
+        """Trust other anchors, with their CRLs, from now on; whoever holds this verifier follows."""
+        self._anchors, self._revocation = anchors, revocation
+        self._store = Store(list(anchors.roots))
+        self._verdicts.clear()
+
     @property
     def anchors(self) -> TrustAnchors:
         """The anchors in force."""

@@ -7,6 +7,7 @@ minutes). A reload that fails changes nothing and says why. Start at `TrustMater
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -53,7 +54,13 @@ class TrustMaterial:
         self._settings = settings
         self._clock = clock
         self._keys = keys
-        self._chains = self._verifier(anchors, ())
+        self._chains = ChainVerifier(
+            anchors=anchors,
+            revocation=RevocationLists(anchors),
+            settings=chain.Settings(
+                client_auth_eku=settings.require_client_auth_eku, crl_grace=settings.crl_grace
+            ),
+        )
         self.tls = TlsMaterial(
             keys=keys, anchors=anchors, profile=_profile(settings.tls_profile), clock=clock
         )
@@ -73,7 +80,7 @@ class TrustMaterial:
         return made
 
     def chains(self) -> ChainVerifier:
-        """The verifier in force, for whoever verifies something else than a TLS peer (the trust list)."""
+        """The verifier, the same object across reloads; for the trust list's `ListVerifier` too."""
         return self._chains
 
     @property
@@ -95,29 +102,27 @@ class TrustMaterial:
         keys = KeyStore.load(self._settings.identities)
         anchors = TrustAnchors.load(self._settings.anchors)
         now = self._clock.now()
-        chains = self._chains
-        if anchors.identity != chains.anchors.identity:
-            chains = self._verifier(anchors, self.crls)
-        report = chains.revocation.load_folder(self._settings.crls, at=now)
+        lists = self._chains.revocation
+        if anchors.identity != self._chains.anchors.identity:
+            lists = self._carried_over(anchors, now)
+        report = lists.load_folder(self._settings.crls, at=now)
         self.tls.reload(keys, anchors)
-        self._chains, self._keys = chains, keys
+        self._keys = keys
+        if lists is not self._chains.revocation:
+            self._chains.use(anchors, lists)
         return ReloadReport(report, keys.alarms(now))
+
+    def _carried_over(self, anchors: TrustAnchors, now: datetime) -> RevocationLists:
+        """The last good CRLs, as far as the new anchors vouch for them."""
+        lists = RevocationLists(anchors)
+        for crl in self.crls:
+            with contextlib.suppress(CrlRefused):  # of an authority that is no longer among them
+                lists.add(crl.octets, at=now)
+        return lists
 
     def alarms(self, now: datetime) -> tuple[tuple[Identity, int], ...]:
         """See `KeyStore.alarms`."""
         return self._keys.alarms(now)
-
-    def _verifier(self, anchors: TrustAnchors, known: tuple[RevocationList, ...]) -> ChainVerifier:
-        lists = RevocationLists(anchors)
-        for crl in known:
-            try:
-                lists.add(crl.octets, at=self._clock.now())
-            except CrlRefused:  # of an authority that is no longer an anchor
-                continue
-        settings = chain.Settings(
-            client_auth_eku=self._settings.require_client_auth_eku, crl_grace=self._settings.crl_grace
-        )
-        return ChainVerifier(anchors=anchors, revocation=lists, settings=settings)
 
 
 def _profile(name: str) -> TlsProfile:

@@ -98,6 +98,13 @@ class TestIssue:
         assert names is not None
         assert names[0].value == "http://crl.igc.mssante.example/organisations.crl"
 
+    @pytest.mark.parametrize(
+        "more", [{"subject": "nobody"}, {"subject": "CN=a,C=FRANCE"}, {"names": ("goéland.example",)}]
+    )
+    def test_what_no_certificate_can_say(self, space: Any, more: dict[str, Any]) -> None:
+        with pytest.raises(PermanentError, match="no certificate can say this"):
+            space.issue(**more)
+
     def test_keys_do_not_print(self, space: Any) -> None:
         issued = space.issue()
         assert "key=…" in repr(space.authority.root)
