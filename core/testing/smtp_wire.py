@@ -17,6 +17,7 @@ from core.errors import ReplyError
 from core.testing.clock import FakeClock
 from core.testing.rooms import ScriptedRooms
 from mta.rooms import Listener
+from mta.smtp import extensions
 from mta.smtp.connection import SmtpConnection
 from mta.smtp.door import Door
 from mta.smtp.metrics import NoMetrics
@@ -27,14 +28,38 @@ WAIT_SECONDS = 5.0  # for an answer that should have come at once
 ONE_TURN = 0  # asyncio.sleep(0): let the others run
 
 
+class MemoryTls:
+    """What a transport knows of a handshake that never was."""
+
+    def __init__(self, certificate: bytes | None) -> None:
+        self._certificate = certificate
+
+    def version(self) -> str:
+        """See `ssl.SSLObject`."""
+        return "TLSv1.3"
+
+    def cipher(self) -> tuple[str, str, int]:
+        """See `ssl.SSLObject`."""
+        return ("TLS_AES_256_GCM_SHA384", "TLSv1.3", 256)
+
+    def getpeercert(self, *, binary_form: bool) -> bytes | None:
+        """See `ssl.SSLObject`."""
+        return self._certificate
+
+
 class MemoryTransport(asyncio.Transport):
     """The server's end of the wire."""
 
-    def __init__(self, protocol: asyncio.Protocol, address: str) -> None:
-        super().__init__({"peername": (address, 40_000)})
+    def __init__(self, protocol: asyncio.Protocol, address: str, tls: MemoryTls | None) -> None:
+        super().__init__({"peername": (address, 40_000), "ssl_object": tls})
         self.heard = asyncio.StreamReader()
         self._protocol = protocol
         self._is_closing = False
+        self._extra: dict[str, Any]
+
+    def begin_tls(self, tls: MemoryTls) -> None:
+        """From now on the wire is encrypted, so to say."""
+        self._extra["ssl_object"] = tls
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """What the server says."""
@@ -62,13 +87,13 @@ class MemoryTransport(asyncio.Transport):
 
 
 class MemoryConnection(SmtpConnection):
-    """A connection whose TLS is a note in its session."""
+    """A connection whose STARTTLS is a note in its session."""
 
     certificate: bytes | None = None
 
     async def _begin_tls(self, context: ssl.SSLContext) -> None:
-        self.session.tls_version, self.session.tls_cipher = "TLSv1.3", "TLS_AES_256_GCM_SHA384"
-        self.session.peer_certificate = self.certificate
+        self.transport.begin_tls(MemoryTls(self.certificate))
+        self._note_tls()
 
 
 class NoContexts:
@@ -178,9 +203,11 @@ class MemoryDoor:
 
     def connect(self, address: str = "192.0.2.7") -> MemoryClient:
         """A new connection; the greeting is still to be read."""
-        connection = MemoryConnection(self.door, asyncio.get_running_loop())
+        is_admitted = self.door.limits.enter(address)
+        connection = MemoryConnection(self.door, asyncio.get_running_loop(), is_admitted=is_admitted)
         connection.certificate = self.certificate
-        transport = MemoryTransport(connection, address)
+        is_implicit = extensions.is_implicit_tls(self.door.listener)
+        transport = MemoryTransport(connection, address, MemoryTls(self.certificate) if is_implicit else None)
         connection.connection_made(transport)
         return MemoryClient(connection, transport)
 

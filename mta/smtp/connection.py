@@ -30,8 +30,8 @@ _Answer = TypeVar("_Answer")
 class SmtpConnection(SmtpWire):
     """One conversation with one peer."""
 
-    def __init__(self, door: Door, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(door, loop)
+    def __init__(self, door: Door, loop: asyncio.AbstractEventLoop, *, is_admitted: bool = True) -> None:
+        super().__init__(door, loop, is_admitted=is_admitted)
         self._authentication_failures = 0
         self.conversation = Conversation(
             listener=door.listener,
@@ -41,23 +41,22 @@ class SmtpConnection(SmtpWire):
 
     async def _handle_client(self) -> None:
         """The room's door: whatever happens, one connection ends and no other one learns of it."""
-        is_admitted = self.door.limits.enter(self.session.network)
-        if is_admitted:
+        if self._is_admitted:
             self.door.metrics.connected(self.door.listener)
         try:
-            await self._talk(is_admitted=is_admitted)
+            await self._talk()
             await self._close()
         except (OSError, asyncio.CancelledError):
             self.transport.abort()
         finally:
             self.door.connections.discard(self)
-            if is_admitted:
+            if self._is_admitted:
                 self.door.limits.leave(self.session.network)
                 self.door.metrics.disconnected(self.door.listener)
 
-    async def _talk(self, *, is_admitted: bool) -> None:
+    async def _talk(self) -> None:
         try:
-            await self._open(is_admitted=is_admitted)
+            await self._open()
             await self._converse()
         except (Ended, ReplyError, EOFError, OSError):
             pass  # said already, or nobody is there to hear it
@@ -68,15 +67,11 @@ class SmtpConnection(SmtpWire):
             self._log_unexpected(error)
             self._put(reply.LOCAL_ERROR)
 
-    async def _open(self, *, is_admitted: bool) -> None:
-        is_implicit = extensions.is_implicit_tls(self.door.listener)
-        if not is_admitted or self._is_stopping:
-            if not is_implicit:  # without TLS nothing can be said there
-                self._put(reply.TOO_MANY_CONNECTIONS if not is_admitted else reply.SHUTTING_DOWN)
+    async def _open(self) -> None:
+        if not self._is_admitted or self._is_stopping:
+            self._put(reply.SHUTTING_DOWN if self._is_stopping else reply.TOO_MANY_CONNECTIONS)
             raise Ended
-        if is_implicit:
-            await self._begin_tls(self._context())
-            self.conversation.is_encrypted = True
+        self.conversation.is_encrypted = bool(self.session.tls_version)
         await self._must_be_silent()  # RFC 5321 §3.1: the greeting comes first
         self._out.append(extensions.greeting(self._settings.hostname))
 

@@ -90,8 +90,9 @@ class ConnectionLimits:
         """Whether nearly all connections are taken."""
         return self._total >= self._settings.max_connections * STRESS_SHARE
 
-    def enter(self, network: str) -> bool:
+    def enter(self, address: str) -> bool:
         """Count one connection in; False (and not counted) when there are too many."""
+        network = network_of(address)
         too_many = self._total >= self._settings.max_connections
         if too_many or self._by_network[network] >= self._settings.max_connections_per_network:
             return False
@@ -99,8 +100,9 @@ class ConnectionLimits:
         self._by_network[network] += 1
         return True
 
-    def leave(self, network: str) -> None:
+    def leave(self, address: str) -> None:
         """Count out what `enter` counted in."""
+        network = network_of(address)
         self._total -= 1
         self._by_network[network] -= 1
         if not self._by_network[network]:

@@ -38,7 +38,7 @@ class SmtpWire(SMTP):  # type: ignore[misc]  # aiosmtpd carries no types
 
     line_length_limit = BLOCK
 
-    def __init__(self, door: Door, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, door: Door, loop: asyncio.AbstractEventLoop, *, is_admitted: bool) -> None:
         super().__init__(None, hostname=door.settings.hostname, loop=loop)
         self._input = SmtpReader(loop)
         # aiosmtpd makes a plain StreamReader; the stream protocol under it is begun again with ours.
@@ -46,6 +46,7 @@ class SmtpWire(SMTP):  # type: ignore[misc]  # aiosmtpd carries no types
             self, self._input, client_connected_cb=self._cb_client_connected, loop=loop
         )
         self.door = door
+        self._is_admitted = is_admitted  # counted in by `ConnectionLimits`, to be counted out by us
         self._settings = door.settings
         self._errors = ErrorBudget(door.settings)
         self._out: list[bytes] = []
@@ -63,6 +64,7 @@ class SmtpWire(SMTP):  # type: ignore[misc]  # aiosmtpd carries no types
         self.transport: Any = transport  # asyncio's and uvloop's transports have no common class
         peer = transport.get_extra_info("peername")
         self.session.network = peer[0] if isinstance(peer, tuple) else ""
+        self._note_tls()
         self._handler_coroutine = self.loop.create_task(self._handle_client())
         self.door.connections.add(self)
 
@@ -158,7 +160,13 @@ class SmtpWire(SMTP):  # type: ignore[misc]  # aiosmtpd carries no types
             raise Ended from error
         self.transport = self._writer.transport
         self._input.change_transport(self.transport)
+        self._note_tls()
+
+    def _note_tls(self) -> None:
+        # On implicit TLS aiosmtpd knows nothing of it: the transport is asked, then and after STARTTLS.
         tls = self.transport.get_extra_info("ssl_object")
+        if tls is None:
+            return
         self.session.tls_version = tls.version() or ""
         self.session.tls_cipher = (tls.cipher() or ("",))[0]
         self.session.peer_certificate = tls.getpeercert(binary_form=True) or None
