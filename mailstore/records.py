@@ -15,7 +15,7 @@ from core.folder import SYSTEM_FLAGS, StoredOctets, Summary
 from mailstore.sealing import SealBroken
 
 UID_BITS = 32  # RFC 3501 §2.3.1.1: a UID is an unsigned 32-bit number
-MAX_UID = 2**UID_BITS - 1
+MAX_UID = (1 << UID_BITS) - 1
 MAX_KEYWORDS = 64  # ours: far more than any client sets on one message
 MAX_KEYWORD_OCTETS = 128  # ours
 _BITS: dict[str, int] = {flag: 1 << position for position, flag in enumerate(SYSTEM_FLAGS)}

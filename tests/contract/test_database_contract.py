@@ -45,9 +45,8 @@ async def test_a_snapshot_sees_one_moment(database: Database) -> None:
 
 
 async def test_a_failing_block_leaves_nothing_and_the_error_is_ours(database: Database) -> None:
+    insert = "INSERT INTO vault_key VALUES ('a', 'k', 'x', 1)"
     with pytest.raises(StoreError):
-        async with database.write() as connection:
-            await connection.exec_driver_sql("INSERT INTO vault_key VALUES ('a', 'k', 'x', 1)")
-            await connection.exec_driver_sql("INSERT INTO vault_key VALUES ('a', 'k', 'x', 1)")
+        await database.run(lambda c: (c.exec_driver_sql(insert), c.exec_driver_sql(insert)))
     async with database.read() as connection:
         assert (await connection.exec_driver_sql("SELECT count(*) FROM vault_key")).scalar() == 0
