@@ -39,8 +39,8 @@ MAX_DEVICES = 32  # ours: passwords of one box that are not revoked
 MIN_QUOTA_OCTETS = 1024 * 1024  # ours: below one letter with a document, a box is a trap
 ATTEMPTS = 5  # ours: numbers tried when other processes create boxes at the same time
 
-CreateFolders = Callable[[int], Awaitable[None]]
-"""bal_id → the mail folders of the box exist. Must be harmless when they do already."""
+CreateBox = Callable[[int, int], Awaitable[None]]
+"""(bal_id, quota_octets) → the box and its folders exist in the mail store. Harmless when they do already."""
 
 
 class BoxRefused(PermanentError):
@@ -74,14 +74,14 @@ class Boxes:
         audit: AuditTrail,
         clock: Clock,
         settings: AccountSettings,
-        create_folders: CreateFolders,
+        create_box: CreateBox,
     ) -> None:
         self._sealed = sealed
         self._hashes = hashes
         self._audit = audit
         self._clock = clock
         self._settings = settings
-        self._create_folders = create_folders
+        self._create_box = create_box
         self._watchers: list[Callable[[], None]] = []
 
     def watch(self, changed: Callable[[], None]) -> None:
@@ -134,7 +134,7 @@ class Boxes:
                 "this box is closed, and its address is never given to somebody else; "
                 "if the same holder comes back, say so with --same-holder, and set a new password"
             )
-        await self._create_folders(box.bal.bal_id)
+        await self._create_box(box.bal.bal_id, box.bal.quota_octets)
         return await self._to_state(box, BalState.OPEN, "reopen", by)
 
     async def close(self, mailbox: Mailbox, *, by: Operator) -> Bal:
@@ -269,7 +269,7 @@ class Boxes:
 
     async def _add(self, bal: Bal, by: Operator) -> Bal:
         # Folders first: a box that is open has its INBOX, whatever happens between the two writes.
-        await self._create_folders(bal.bal_id)
+        await self._create_box(bal.bal_id, bal.quota_octets)
         unit = UnitOfWork()
         unit.add(
             BoxAdded(
