@@ -61,6 +61,8 @@ class Attempt:
     """Adds the agent's own changes to the unit that writes these outcomes; may be called more than once."""
     facts: Mapping[str, str] = field(default=_NO_FACTS)
     """For the trace: next hop, certificate name, TLS. Nobody's name."""
+    success_is_told_elsewhere: bool = False
+    """The next keeper understands DSN and tells of the success itself (RFC 3461 §5.2.1)."""
 
 
 class DeliveryAgent(Protocol):

@@ -23,7 +23,8 @@ from mta.checkpoints import Checkpoint
 from mta.delivery.agent import Attempt
 from mta.delivery.conclusion import conclude, ending, outcome_event, planned_events
 from mta.delivery.parts import EngineParts, EngineSettings, Group
-from mta.delivery.reports import ReportedRecipient, ReportKind, SpooledReport
+from mta.delivery.reports import ReportedRecipient, SpooledReport
+from mta.dsn import DsnAction
 from mta.spool.item import Claim, RecipientState, State
 from mta.spool.storage import StaleLease
 
@@ -56,7 +57,7 @@ class Concluder:
         lease ends.
         """
         conclusions = self._conclusions(group, attempt)
-        report = await self._report(group, conclusions)
+        report = await self._report(group, attempt, conclusions)
         for number in range(1, COMMIT_TRIES + 1):
             try:
                 return await self._commit(group, attempt, conclusions, report)
@@ -71,7 +72,7 @@ class Concluder:
                 # An agent's own change was refused (a box that is full or gone): nothing was written.
                 attempt = _refused(group, error)
                 conclusions = self._conclusions(group, attempt)
-                report = await self._report(group, conclusions)
+                report = await self._report(group, attempt, conclusions)
         _log.error("outcome-not-written", spool_id=group.letter.item.spool_id, component="delivery")
         return None
 
@@ -91,11 +92,13 @@ class Concluder:
             found.append(_Conclusion(state, after, ending(after, outcome)))
         return found
 
-    async def _report(self, group: Group, conclusions: Sequence[_Conclusion]) -> SpooledReport | None:
+    async def _report(
+        self, group: Group, attempt: Attempt, conclusions: Sequence[_Conclusion]
+    ) -> SpooledReport | None:
         told = [
             ReportedRecipient(conclusion.after, kind, conclusion.outcome)
             for conclusion in conclusions
-            if (kind := _report_kind(conclusion)) is not None
+            if (kind := _report_kind(conclusion, attempt)) is not None
         ]
         return await self._parts.reporter.prepare(group.letter, told) if told else None
 
@@ -152,14 +155,14 @@ class Concluder:
                 _log.error("letter-needs-operator", spool_id=group.letter.item.spool_id, reply=after.reply)
 
 
-def _report_kind(conclusion: _Conclusion) -> ReportKind | None:
+def _report_kind(conclusion: _Conclusion, attempt: Attempt) -> DsnAction | None:
     match conclusion.outcome:
         case Failed():
-            return ReportKind.FAILED
-        case Delivered():
-            return ReportKind.RELAYED if conclusion.after.action == "relay" else ReportKind.DELIVERED
+            return DsnAction.FAILED
+        case Delivered() if not attempt.success_is_told_elsewhere:
+            return DsnAction.RELAYED if conclusion.after.action == "relay" else DsnAction.DELIVERED
         case Deferred() if conclusion.after.delay_reported and not conclusion.before.delay_reported:
-            return ReportKind.DELAYED
+            return DsnAction.DELAYED
         case _:
             return None
 

@@ -118,6 +118,7 @@ class RelayAgent:
     async def _send(
         self, hop: tuple[str, int], connection: RelayConnection, letter: OutgoingLetter
     ) -> Attempt:
+        offers_dsn = connection.offers_dsn
         outcomes = await connection.send(letter)
         if connection.is_open and connection.letters < self._settings.letters_per_connection:
             self._idle.setdefault(hop, []).append(_Idle(connection, self._clock.monotonic()))
@@ -129,7 +130,7 @@ class RelayAgent:
             "certificate": connection.peer.fingerprint,
             "tls": f"{connection.tls_version} {connection.tls_cipher}",
         }
-        return Attempt(outcomes=outcomes, facts=facts)
+        return Attempt(outcomes=outcomes, facts=facts, success_is_told_elsewhere=offers_dsn)
 
     def _reuse(self, hop: tuple[str, int], domain: Domain) -> RelayConnection | None:
         oldest = self._clock.monotonic() - self._settings.idle_seconds

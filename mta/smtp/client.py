@@ -168,6 +168,11 @@ class RelayConnection:
         """Whether another letter may be offered."""
         return self._smtp.is_connected
 
+    @property
+    def offers_dsn(self) -> bool:
+        """Whether the peer takes RFC 3461 over."""
+        return self._smtp.supports_extension("dsn")
+
     async def send(self, letter: OutgoingLetter) -> dict[int, Outcome]:
         """Offer one letter; an outcome for each of its recipients. Never raises but for cancellation and bugs."""
         self.letters += 1
