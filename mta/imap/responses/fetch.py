@@ -71,15 +71,16 @@ class MetadataPlan:
                 columns.append([row.size for row in rows])
             else:
                 columns.append([_of_row(item, row, recent(row.uid)) for row in rows])
-        template = self._template
-        lines: list[bytes] = [template % values for values in zip(*columns, strict=True)]
-        return b"".join(lines)
+        template: bytes = self._template
+        told: bytes = b"".join([template % values for values in zip(*columns, strict=True)])
+        return told
 
 
 def _template(item: Item) -> bytes:
     if item is Item.FLAGS:
         return b"FLAGS (%b)"
-    return item.value + (b" %d" if item in (Item.UID, Item.RFC822_SIZE) else b" %b")
+    name: bytes = item.value
+    return name + (b" %d" if item in (Item.UID, Item.RFC822_SIZE) else b" %b")
 
 
 def _of_row(item: Item, row: MessageRow, recent: bool) -> object:
