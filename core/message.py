@@ -108,13 +108,23 @@ def header_end(octets: bytes, start: int, end: int) -> int:
 
 def fields_in(octets: bytes, start: int, end: int) -> Iterator[HeaderField]:
     """The fields of the header that stands at [start, end), at most MAX_FIELDS within MAX_HEADER octets."""
-    return islice(every_field(octets, start, _readable_end(octets, start, end)), MAX_FIELDS)
+    matches = islice(_FIELD.finditer(octets, start, _readable_end(octets, start, end)), MAX_FIELDS)
+    return (HeaderField(match[1].lower(), match[2], match.start(), match.end()) for match in matches)
 
 
-def every_field(octets: bytes, start: int, end: int) -> Iterator[HeaderField]:
-    """The fields without those limits: for what must be removed wherever it stands."""
-    for match in _FIELD.finditer(octets, start, end):
+def named_fields(octets: bytes, names: re.Pattern[bytes]) -> Iterator[HeaderField]:
+    """Every field of the letter whose name fits, wherever it stands: for what must be removed for certain.
+
+    Make `names` with `field_pattern`. No limit applies but that the work is linear.
+    """
+    for match in names.finditer(octets, 0, header_end(octets, 0, len(octets))):
         yield HeaderField(match[1].lower(), match[2], match.start(), match.end())
+
+
+def field_pattern(names: bytes) -> re.Pattern[bytes]:
+    """The pattern of fields whose name is `names`, itself a pattern without groups that capture."""
+    pattern = rb"^(" + names + rb")[ \t]*+:(.*+(?:\n[ \t].*+)*)\n?"
+    return re.compile(pattern, re.MULTILINE | re.IGNORECASE)
 
 
 def raw_fields(octets: bytes, start: int, end: int) -> dict[bytes, bytes]:

@@ -12,6 +12,7 @@ import binascii
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count, takewhile
 
 from core.errors import PermanentError
 from core.message import MAX_HEADER, base64_octets, header_end, raw_fields
@@ -202,7 +203,7 @@ class _Reader:
         """(end of the part before, start of the part after, whether it is the last) of each delimiter line."""
         octets, needle = self.octets, b"\n--" + boundary
         position = start - 1  # the line end before the body may begin the first delimiter
-        while position < end:
+        while True:
             hit = octets.find(needle, position, end)
             self.budget -= (hit if hit >= 0 else end) - position
             if hit < 0 or self.budget < 0:
@@ -289,7 +290,9 @@ def join_continuations(parameters: Parameters) -> Parameters:
         else:
             pieces.setdefault(match[1], {}).setdefault(int(match[2]), (value, match[3] is not None))
     for name, numbered in pieces.items():
-        run = [numbered[index] for index in range(len(numbered)) if index in numbered]
+        run = [numbered[index] for index in takewhile(numbered.__contains__, count())]
+        if not run:
+            continue
         if any(is_extended for _, is_extended in run):
             joined = b"".join(v if is_extended else _percent(v) for v, is_extended in run)
             plain.append((name + b"*", joined))

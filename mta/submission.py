@@ -11,10 +11,10 @@ from datetime import datetime
 
 from core.address import Domain
 from core.errors import LocalProtocolError
-from core.message import Message, every_field
+from core.message import Message, field_pattern, named_fields
 from mta.trace import date_text, without_fields
 
-_BLIND = frozenset({b"bcc", b"resent-bcc"})
+_BLIND = field_pattern(rb"bcc|resent-bcc")
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*\Z")
 
 
@@ -31,5 +31,4 @@ def complete(octets: bytes, *, now: datetime, message_id_domain: Domain, spool_i
         if not _DOT_ATOM.match(spool_id):
             raise LocalProtocolError("this spool id cannot stand in a Message-ID")
         added += f"Message-ID: <{spool_id}@{message_id_domain.ascii}>\r\n".encode("ascii")
-    fields = every_field(octets, 0, message.header_size)
-    return added + without_fields(octets, [field for field in fields if field.name in _BLIND])
+    return added + without_fields(octets, list(named_fields(octets, _BLIND)))

@@ -15,9 +15,8 @@ from datetime import datetime
 from core.address import AddressInvalid, Domain
 from core.envelope import ReversePath
 from core.errors import LocalProtocolError
-from core.message import HeaderField, Message, every_field
+from core.message import HeaderField, Message, field_pattern, named_fields
 
-OUR_PREFIX = b"x-vaguemestre-"
 MAX_LINE = 998  # RFC 5322 §2.1.1
 PREFERRED_LINE = 78  # RFC 5322 §2.1.1
 MAX_VALUE = 600  # octets of one value given by a stranger (a DN, a client's name) that are written; ours
@@ -140,6 +139,7 @@ def _quoted(text: str) -> str:
 
 
 # --- what strangers may not say -----------------------------------------------------------------------------
+_CLAIMS = field_pattern(rb"x-vaguemestre-[!-9;-~]*+|authentication-results")
 _COMMENT_OR_QUOTED = re.compile(rb'"((?:[^"\\]++|\\.)*)"|\\.|[()]', re.DOTALL)
 _AUTHSERV_ID = re.compile(rb"[ \t]*+([^ \t;=]++)")
 _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
@@ -151,15 +151,13 @@ def strip_foreign(octets: bytes, authserv_ids: frozenset[str]) -> bytes:
     `authserv_ids` are host names in any case. An Authentication-Results that cannot be read is removed too.
     """
     ours = frozenset(_comparable(name) for name in authserv_ids)
-    fields = every_field(octets, 0, Message(octets).header_size)
-    return without_fields(octets, [found for found in fields if _speaks_for_us(found, ours)])
+    found = named_fields(octets, _CLAIMS)
+    return without_fields(octets, [claim for claim in found if _speaks_for_us(claim, ours)])
 
 
 def _speaks_for_us(found: HeaderField, ours: frozenset[str]) -> bool:
-    if found.name.startswith(OUR_PREFIX):
-        return True
     if found.name != b"authentication-results":
-        return False
+        return True
     name = _authserv_id(found.unfolded)
     return name is None or name in ours
 

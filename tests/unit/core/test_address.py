@@ -178,8 +178,10 @@ def test_a_mailbox_that_exists_reads_back_as_itself_everywhere(local_part: str) 
     try:
         mailbox = Mailbox.parse(text)
     except AddressInvalid:
-        with pytest.raises(AddressInvalid):
-            mailboxes_of(f"<{text}>".encode())
+        # Blanks beside the angle brackets belong to the field, not to the address; nothing else is forgiven.
+        if text == text.strip():
+            with pytest.raises(AddressInvalid):
+                mailboxes_of(f"<{text}>".encode())
         return
     again = Mailbox.parse(str(mailbox))
     assert (again, str(again)) == (mailbox, str(mailbox))
