@@ -54,6 +54,10 @@ class ListedDirectory:
         """See the port."""
         return self._current.names_of(domain) if self._current else frozenset()
 
+    def is_listed(self, name: DistinguishedName) -> bool:
+        """See the port."""
+        return self._current is not None and bool(self._current.domains_of(name))
+
     def may_speak_for(self, name: DistinguishedName, domain: Domain) -> bool:
         """See the port."""
         return self._current is not None and self._current.may_speak_for(name, domain)
