@@ -54,6 +54,10 @@ class TrustDirectory(Protocol):
         """The certificate names that may receive and speak for this domain; empty when not listed."""
         ...
 
+    def is_listed(self, name: DistinguishedName) -> bool:
+        """Whether the list gives any domain to this certificate name."""
+        ...
+
     def may_speak_for(self, name: DistinguishedName, domain: Domain) -> bool:
         """Whether the list gives this domain to this certificate name."""
         ...
@@ -107,7 +111,10 @@ class PeerVerifier(Protocol):
     """Judges the certificate of a peer, after the handshake."""
 
     async def verify(self, certificate: bytes, at: datetime) -> VerifiedPeer:
-        """`certificate` is DER. Raises PermanentError (with `.reason`) or TemporaryError (revocation unknown)."""
+        """`certificate` is DER. Raises TemporaryError (revocation unknown), or PermanentError.
+
+        The PermanentError has a `reason`, a member of a closed enum whose value is "revoked" for a revoked one.
+        """
         ...
 
 

@@ -1,1 +1,1 @@
-"""What runs, with which settings? The composition root: the only package that knows every class. Start at `wiring`."""
+"""What runs, with which settings? The composition root, the only package that knows every class. See `wiring`."""

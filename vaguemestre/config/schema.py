@@ -138,7 +138,7 @@ class TlsSettings:
     anchors: Path
     """PEM file or folder with the authorities of the trust space (IGC-Santé)."""
     crls: Path
-    """Folder with the revocation lists (CRL), refreshed by whoever fetches them; read every minute."""
+    """Folder with the revocation lists (CRL), refreshed by whoever fetches them; read every five seconds."""
     profile: TlsProfileName = TlsProfileName.LPS
     """`lps` keeps the four suites that MSSanté asks for with TLS 1.2 and 1.3; `modern` drops the CBC ones."""
     require_client_auth_eku: EkuRule = EkuRule.STRICT
@@ -154,9 +154,7 @@ class TrustSettings:
     source: str
     """Path, `file:` or `https:` URL of the signed list."""
     signers: tuple[str, ...]
-    """Distinguished names that may sign it, as `CN=…,OU=…`; two during a roll-over."""
-    anchors: Path | None = None
-    """Authorities of the signer; empty: those of tls.anchors."""
+    """Distinguished names that may sign it, as `CN=…,OU=…`; two during a roll-over. Their chain: tls.anchors."""
     refresh_seconds: float = 900.0
     """Between two looks at the source."""
     alarm_after_hours: float = 24.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -108,7 +108,7 @@ class _Page(Resource):
 
 
 def _leaf(page: Callable[[Request], bytes]) -> Any:
-    leaf = _Page()
+    leaf: Any = cast(Any, _Page)()
     leaf.page = page
     return leaf
 

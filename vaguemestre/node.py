@@ -1,0 +1,325 @@
+"""A serving process: the operator with its doors, its delivery engine and its clockwork.
+
+What it is: `Node`, built in `open`, at work after `start`, drained by `close`. What it is not: the operator's
+inside (`vaguemestre.wiring`) or the process (`vaguemestre.supervise`). Doors open last and close first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from mta.delivery.dns_lookup import DnsMxLookup
+from mta.delivery.reporting import DsnReporter
+
+from core.address import Domain, Mailbox
+from core.audit import AuditEvent, AuditKind
+from core.clock import SystemClock
+from core.errors import ConfigurationError, FatalStoreError, GatewayError
+from mta.delivery.engine import Engine
+from mta.delivery.local import LocalAgent
+from mta.delivery.parts import EngineParts, EngineSettings
+from mta.delivery.relay import RelayAgent, RelaySettings
+from mta.delivery.resolver import Hop, MxResolver, RouteSettings
+from mta.imap.channel import Ports as ImapPorts
+from mta.imap.channel import Shared
+from mta.imap.server import ImapFactory, build_imap_factory
+from mta.imap.settings import Settings as ImapSettings
+from mta.imap.summary import summarise
+from mta.letter import LetterReader
+from mta.pipeline import Keeping, Limits, MailRooms
+from mta.rooms import Listener
+from mta.smtp.client import ClientSettings, RelayClient
+from mta.smtp.door import Door
+from mta.smtp.server import Running, listen
+from mta.smtp.settings import SmtpSettings
+from mta.spool.retry import RetrySettings
+from mta.spool.scheduler import Scheduler, SchedulerSettings
+from mta.trace import return_path_field
+from vaguemestre.config.schema import OFF, Configuration
+from vaguemestre.observability.gauges import DeliveryCounts, Gauges, SmtpCounts
+from vaguemestre.observability.metrics import Health, Metrics, management_site
+from vaguemestre.rehearsal import checkpoints_of
+from vaguemestre.wiring import Operator
+
+SPOOL_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: nothing to misread aloud
+SPOOL_ID_LENGTH = 20  # 100 random bits
+CRL_SECONDS = 5.0  # between two looks at the folder of CRLs
+GRACE_SECONDS = 10.0  # for letters under way when the process is told to stop
+_log = structlog.get_logger()
+
+
+def new_spool_id() -> str:
+    """A name for one letter, said in the 250 and in every trace."""
+    return "".join(secrets.choice(SPOOL_ALPHABET) for _ in range(SPOOL_ID_LENGTH))
+
+
+class Node:
+    """See the module."""
+
+    def __init__(self, operator: Operator) -> None:
+        configuration = operator.configuration
+        self.operator = operator
+        self.metrics = Metrics()
+        self.health = Health()
+        self._checkpoints = checkpoints_of(configuration.rehearsal)
+        self._hostname = Domain.parse(configuration.operator.hostname)
+        self._relay = self._relay_agent()
+        self._engine = self._build_engine()
+        self._scheduler = Scheduler(
+            spool=operator.spool,
+            worker=self._engine,
+            clock=operator.clock,
+            settings=SchedulerSettings(look_every=min(2.0, *configuration.spool.retry_seconds)),
+            tend=self._relay.close_idle,
+        )
+        self._rooms = self._build_rooms()
+        self._doors: list[Running] = []
+        self._imap: list[tuple[ImapFactory, Any]] = []
+        self._ports: list[Any] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._alarmed: dict[str, int] = {}
+        self._gauges = Gauges(operator, self.metrics, self.health)
+
+    @classmethod
+    async def open(cls, configuration: Configuration, on_fatal: Callable[[FatalStoreError], None]) -> Node:
+        """Everything but the doors. Raises ConfigurationError."""
+        return cls(await Operator.open(configuration, SystemClock(), on_fatal, role="0"))
+
+    # --- parts ----------------------------------------------------------------------------------------------
+    def _relay_agent(self) -> RelayAgent:
+        operator = self.operator
+        settings = operator.configuration.relay
+        client = RelayClient(
+            tls=operator.material.tls,
+            verifier=operator.material.servers,
+            directory=operator.directory,
+            clock=operator.clock,
+            settings=ClientSettings(host_name=self._hostname.ascii, connect_timeout=settings.connect_seconds),
+            checkpoints=self._checkpoints,
+        )
+        resolver = MxResolver(
+            lookup=DnsMxLookup(),
+            clock=operator.clock,
+            settings=RouteSettings(
+                routes={Domain.parse(name).ascii: _hop(hop) for name, hop in settings.routes.items()},
+                smart_host=_hop(settings.smart_host) if settings.smart_host else None,
+                own_hosts=frozenset({self._hostname.ascii}),
+            ),
+            shuffle=random.shuffle,
+        )
+        return RelayAgent(client=client, resolver=resolver, clock=operator.clock, settings=RelaySettings())
+
+    def _build_engine(self) -> Engine:
+        operator = self.operator
+        spool = operator.configuration.spool
+        local = LocalAgent(
+            store=operator.mail_store, summarise=summarise, prefix_for=return_path_field, clock=operator.clock
+        )
+        parts = EngineParts(
+            spool=operator.spool,
+            blobs=operator.blobs,
+            committer=operator.committer,
+            audit=operator.audit,
+            planner=operator.facts.plan,
+            agents={"local": local, "relay": self._relay},
+            reporter=self._reporter(),
+            observer=DeliveryCounts(self.metrics),
+            checkpoints=self._checkpoints,
+            dice=random.random,
+        )
+        retry = RetrySettings(
+            schedule=spool.retry_seconds,
+            then_every=spool.retry_seconds[-1],
+            give_up_after=spool.give_up_after_hours * 3600,
+            report_delay_after=spool.delay_report_after_hours * 3600,
+        )
+        return Engine(parts, EngineSettings(lane_width=spool.connections_per_destination, retry=retry))
+
+    def _reporter(self) -> DsnReporter:
+        operator = self.operator
+        settings = operator.configuration.operator
+        first = Domain.parse(settings.domains[0])
+        return DsnReporter(
+            blobs=operator.blobs,
+            clock=operator.clock,
+            reporting_mta=self._hostname,
+            postmaster=Mailbox(settings.postmaster, first),
+            new_spool_id=new_spool_id,
+        )
+
+    def _build_rooms(self) -> MailRooms:
+        operator = self.operator
+        configuration = operator.configuration
+        keeping = Keeping(
+            blobs=operator.blobs,
+            spool=operator.spool,
+            committer=operator.committer,
+            audit=operator.audit,
+            engine=self._engine,
+            checkpoints=self._checkpoints,
+        )
+        limits = Limits(
+            recipients=configuration.letters.recipients,
+            submission_octets=configuration.letters.submission_octets,
+            relay_octets=configuration.letters.relay_octets,
+        )
+        reader = LetterReader(self._hostname, Domain.parse(configuration.operator.domains[0]), operator.clock)
+        return MailRooms(operator.facts, reader, keeping, operator.clock, limits, new_spool_id)
+
+    # --- at work --------------------------------------------------------------------------------------------
+    async def start(self) -> None:
+        """Recover what an earlier life left, look at the list, and only then open the doors."""
+        operator = self.operator
+        await operator.spool.open()
+        await operator.refresher.look()
+        self._run(self._scheduler.run())
+        self._run(operator.audit.run())
+        self._run(operator.refresher.run(timedelta(seconds=operator.configuration.trust.refresh_seconds)))
+        self._run(self._every(CRL_SECONDS, self._refresh_crls))
+        self._run(self._every(1.0, self._gauges.read))
+        await self._open_doors()
+        await operator.audit.append(AuditEvent(kind=AuditKind.STARTED, facts={"node": self._node_name}))
+
+    @property
+    def _node_name(self) -> str:
+        return self.operator.configuration.operator.node
+
+    def _run(self, work: Any) -> None:
+        self._tasks.append(asyncio.create_task(work))
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except FatalStoreError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the clockwork must outlive a bug of one turn
+                _log.error("clockwork-failed", component="node", exc_info=error)
+            await asyncio.sleep(seconds)
+
+    async def _refresh_crls(self) -> None:
+        self._reload_material()
+
+    def _reload_material(self) -> None:
+        try:
+            report = self.operator.material.reload()
+        except GatewayError as error:
+            _log.error("reload-refused", component="material", error=str(error))
+            return
+        for name, cause in report.crls.refused:
+            _log.warning("crl-refused", component="material", reason=cause.value, error=name)
+        for identity, days in report.alarms:
+            if self._alarmed.get(identity.fingerprint) != days:
+                self._alarmed[identity.fingerprint] = days
+                _log.warning("certificate-ends-soon", component="material", days_left=days)
+
+    async def _open_doors(self) -> None:
+        listen_at = self.operator.configuration.listen
+        letters = self.operator.configuration.letters
+        for listener, port, octets in (
+            (Listener.SUBMISSION, listen_at.submission, letters.submission_octets),
+            (Listener.SUBMISSIONS, listen_at.submissions, letters.submission_octets),
+            (Listener.RELAY, listen_at.relay, letters.relay_octets),
+        ):
+            if port == OFF:
+                continue
+            settings = replace(
+                SmtpSettings.for_listener(listener, self._hostname.ascii),
+                max_message_octets=octets,
+                max_recipients=letters.recipients,
+            )
+            door = Door(
+                listener=listener,
+                rooms=self._rooms,
+                tls=self.operator.material.tls,
+                clock=self.operator.clock,
+                settings=settings,
+                metrics=SmtpCounts(self.metrics),
+            )
+            try:
+                self._doors.append(await listen(door, listen_at.host, port))
+            except OSError as error:
+                raise ConfigurationError(_taken(listener.value, port, error)) from error
+        self._open_imap()
+
+    def _open_imap(self) -> None:
+        from twisted.internet import reactor
+        from twisted.internet.error import CannotListenError
+
+        operator, listen_at = self.operator, self.operator.configuration.listen
+        ports = ImapPorts(
+            accounts=operator.accounts, store=operator.mail_store, blobs=operator.blobs,
+            committer=operator.committer, audit=operator.audit, feed=operator.feed, clock=operator.clock,
+        )  # fmt: skip
+        shared = Shared.of(ImapSettings(server_name=self._hostname.ascii), ports)
+        network: Any = reactor
+        try:
+            for port, implicit in ((listen_at.imap, False), (listen_at.imaps, True)):
+                if port != OFF:
+                    factory = build_imap_factory(
+                        settings=shared.settings, ports=ports, tls=operator.material.tls,
+                        implicit_tls=implicit, shared=shared,
+                    )  # fmt: skip
+                    self._imap.append((factory, network.listenTCP(port, factory, 512, listen_at.host)))
+            if listen_at.management != OFF:
+                site = management_site(self.metrics, self.health)
+                self._ports.append(
+                    network.listenTCP(listen_at.management, site, 50, listen_at.management_host)
+                )
+        except CannotListenError as error:
+            raise ConfigurationError(_taken("imap or management", error.port, error.socketError)) from error
+
+    def reload(self) -> None:
+        """SIGHUP: certificates, authorities, CRLs and the list; no session is closed."""
+        self._reload_material()
+        self._run(self._look())
+
+    async def _look(self) -> None:
+        await self.operator.refresher.look()
+
+    async def close(self) -> None:
+        """Doors first, then what is under way, then the store."""
+        for _, port in self._imap:
+            _stop(port)
+        await asyncio.gather(
+            *(door.close(GRACE_SECONDS) for door in self._doors),
+            *(factory.drain(GRACE_SECONDS) for factory, _ in self._imap),
+        )
+        self._scheduler.stop()
+        await self._engine.drain(GRACE_SECONDS)
+        await self._relay.close_idle(everything=True)
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+        for port in self._ports:
+            _stop(port)
+        with contextlib.suppress(Exception):
+            await self.operator.audit.append(
+                AuditEvent(kind=AuditKind.STOPPED, facts={"node": self._node_name})
+            )
+        await self.operator.close()
+
+
+def _stop(port: Any) -> None:
+    port.stopListening()
+
+
+def _hop(text: str) -> Hop:
+    host, sign, port = text.rpartition(":")
+    if not sign or not port.isdigit():
+        raise ConfigurationError(f"relay: {text} is not host:port")
+    return host, int(port)
+
+
+def _taken(door: str, port: object, error: object) -> str:
+    return f"cannot open {door} on port {port}: {error}; is another program there, or are the rights missing?"

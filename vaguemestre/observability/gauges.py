@@ -1,0 +1,93 @@
+"""From what happens to the numbers: counters for doors and deliveries, gauges read each second, health checks."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from mta.rooms import Listener
+from vaguemestre.observability.metrics import Health, Metrics
+
+if TYPE_CHECKING:
+    from vaguemestre.wiring import Operator
+
+LOW_DISK = 64 * 1024 * 1024  # below this, letters would soon be refused
+
+
+class SmtpCounts:
+    """Implements `mta.smtp.metrics.SmtpMetrics`."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def connected(self, listener: Listener) -> None:
+        """See the protocol."""
+        self._metrics.connections.labels(listener.value).inc()
+        self._metrics.open_connections.labels(listener.value).inc()
+
+    def disconnected(self, listener: Listener) -> None:
+        """See the protocol."""
+        self._metrics.open_connections.labels(listener.value).dec()
+
+    def commanded(self, listener: Listener, verb: str) -> None:
+        """See the protocol."""
+        self._metrics.commands.labels(listener.value, verb).inc()
+
+    def replied(self, listener: Listener, name: str) -> None:
+        """See the protocol."""
+        self._metrics.replies.labels(listener.value, name).inc()
+
+    def received(self, listener: Listener, octets: int, seconds: float) -> None:
+        """See the protocol."""
+        self._metrics.letters.labels(listener.value).inc()
+        self._metrics.accept_seconds.observe(seconds)
+
+
+class DeliveryCounts:
+    """Implements `mta.delivery.parts.DeliveryObserver`."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def concluded(self, state: str) -> None:
+        """See the protocol."""
+        self._metrics.outcomes.labels(state).inc()
+
+    def held(self) -> None:
+        """See the protocol."""
+        self._metrics.held.inc()
+
+
+class Gauges:
+    """What is looked at rather than counted."""
+
+    def __init__(self, operator: Operator, metrics: Metrics, health: Health) -> None:
+        self._operator = operator
+        self._metrics = metrics
+        health.checks["trust-list"] = self._trust_list
+        health.checks["disk"] = self._disk
+        health.checks["certificate"] = self._certificate
+
+    async def read(self) -> None:
+        """Once a second."""
+        operator, metrics = self._operator, self._metrics
+        state = operator.directory.state()
+        metrics.trust_list_entries.set(state.entries)
+        if state.generated_at is not None:
+            metrics.trust_list_age.set((operator.clock.now() - state.generated_at).total_seconds())
+        metrics.certificate_expiry.set(operator.material.tls.identity.not_after.timestamp())
+        items, oldest = await operator.spool.size_and_oldest()
+        metrics.spool_items.set(items)
+        metrics.spool_oldest.set(max(0.0, operator.spool.now() - oldest) if items else 0.0)
+
+    def _trust_list(self) -> str:
+        return "the trust list is missing or too old" if self._operator.directory.state().is_stale else ""
+
+    def _disk(self) -> str:
+        free = shutil.disk_usage(self._operator.configuration.operator.data_dir).free
+        return "" if free > LOW_DISK else f"only {free} octets are free"
+
+    def _certificate(self) -> str:
+        operator = self._operator
+        has_ended = operator.material.tls.identity.not_after <= operator.clock.now()
+        return "our certificate has expired" if has_ended else ""
