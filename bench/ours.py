@@ -1,26 +1,54 @@
-"""Us as a server under test: the only file of the benchmark that knows how Vaguemestre is started.
+"""Us as a server under test: the only file of the benchmark that knows how Vaguemestre is set up.
 
-What it is: the adapter behind `bench.servers.Server`. It starts `vaguemestre demo --stay --space FILE`, which
-writes FILE when its trust space answers, and puts the hospital operator of that space under test: its boxes
-write to themselves over its submissions port. Only the operator's process and those below it are counted.
-What it is not: a measure, nor a special mode of the product: the server runs with the configuration of the demo.
+What it is: the adapter behind `bench.servers.Server`. One operator, made by the product's own commands as an
+administrator would make it: an authority and a signed trust list (`simulate`), a configuration, `init`, one
+`bal create` for each box, `serve`. Defaults everywhere but for names, ports and folders.
+What it is not: a measure, nor a special mode of the product.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import json
+import subprocess
 import sys
-import time
-from collections.abc import Mapping
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from bench.keeper import Keeper
-from bench.servers import DOMAIN, Account, BenchError, Ground, Running, Variant
+from bench.servers import DOMAIN, HOST, Account, BenchError, Ground, Running, free_ports, wait_for_ports
 
-SPACE_SECONDS = 300.0
+HOSTNAME = f"mss.{DOMAIN}"
+OPERATOR = f"CN={HOSTNAME},OU=1990000010,O=CH DU RIVAGE TEST,ST=Finistère (29),C=FR"
+SIGNER = "CN=alb.mssante.example,OU=1990000036,O=LISTE BLANCHE TEST,ST=Paris (75),C=FR"
+DOORS = ("submission", "submissions", "relay", "imap", "imaps", "management")
+COMMANDS_AT_ONCE = 2
+
+_CONFIG = """\
+[operator]
+name = "Centre hospitalier du Rivage"
+hostname = "{hostname}"
+domains = ["{domain}"]
+data_dir = "data"
+environment = "test"
+
+[listen]
+host = "{host}"
+{doors}
+
+[tls]
+anchors = "igc/anchors.pem"
+crls = "igc/crl"
+
+[[tls.identity]]
+certificate = "keys/operator.pem"
+key = "keys/operator.key"
+
+[trust]
+source = "{trust_list}"
+signers = ["{signer}"]
+"""
 
 
 class Vaguemestre:
@@ -39,41 +67,63 @@ class Vaguemestre:
 
     def start(self, ground: Ground) -> Running:
         """See `Server.start`."""
-        file = ground.folder / "space.json"
+        folder = ground.folder
+        ports = dict(zip(DOORS, free_ports(len(DOORS)), strict=True))
+        _make_trust(folder)
+        config = folder / "vaguemestre.toml"
+        config.write_text(configuration(folder, ports), "utf-8")
+        _command("init", "--config", str(config))
+        variant = ground.variant("embedded")
+        with ThreadPoolExecutor(COMMANDS_AT_ONCE) as pool:
+            list(pool.map(lambda box: _make_box(config, box), (*variant.senders, variant.reader)))
         keeper = Keeper(
-            [sys.executable, "-m", "vaguemestre", "demo", "--stay", "--space", str(file),
-             "--dir", str(ground.folder / "space")],
-            log=ground.folder / "started.log",
-        )  # fmt: skip
+            [sys.executable, "-m", "vaguemestre", "serve", "--config", str(config)], log=folder / "log.jsonl"
+        )
         try:
-            return running_in(_await_space(file, keeper), keeper)
+            wait_for_ports([keeper], [ports["submissions"], ports["imaps"]])
         except BaseException:
             keeper.stop()
             raise
+        return Running(
+            name=self.name, submissions=ports["submissions"], imaps=ports["imaps"], variants=(variant,),
+            keepers=(keeper,), authority=folder / "igc" / "anchors.pem", versions={"Vaguemestre": _version()},
+        )  # fmt: skip
 
 
-def running_in(space: Mapping[str, Any], keeper: Keeper) -> Running:
-    """The operator of `DOMAIN` in the content of a space file. Raises BenchError when it is not as agreed."""
-    operator = next((one for one in space["operators"] if one["domain"] == DOMAIN), None)
-    if operator is None:
-        raise BenchError(f"no operator of {DOMAIN} in the space")
-    boxes = [
-        Account(address=one["address"], login=one["login"] or one["address"], password=one["password"])
-        for one in space["accounts"]
-        if one["operator"] == operator["name"] and one["password"]
-    ]
-    if len(boxes) < 2:
-        raise BenchError("two boxes with a password are needed: one that writes and one that reads")
-    return Running(
-        name="Vaguemestre",
-        submissions=operator["ports"]["submissions"],
-        imaps=operator["ports"]["imaps"],
-        variants=(Variant(name="embedded", senders=tuple(boxes[:-1]), reader=boxes[-1]),),
-        keepers=(keeper,),
-        authority=Path(space["ca"]),
-        versions={"Vaguemestre": _version()},
-        root=operator["pid"],
+def configuration(folder: Path, ports: dict[str, int]) -> str:
+    """The TOML of the one operator, all doors on the loopback."""
+    return _CONFIG.format(
+        hostname=HOSTNAME, domain=DOMAIN, host=HOST, signer=SIGNER, trust_list=folder / "liste-blanche.xml",
+        doors="\n".join(f"{door} = {port}" for door, port in ports.items()),
+    )  # fmt: skip
+
+
+def _make_trust(folder: Path) -> None:
+    """The authority, our certificate (also for "localhost"), and a list that names us."""
+    igc, keys = str(folder / "igc"), str(folder / "keys")
+    _command("simulate", "igc", "--dir", igc)
+    for name, subject, profile in (("operator", OPERATOR, "SSL_SERV"), ("signer", SIGNER, "LIST_SIGNER")):
+        hosts = ["--dns", HOSTNAME, "--dns", "localhost"] if name == "operator" else []
+        _command("simulate", "certificate", "--dir", igc, "--out", keys, "--name", name,
+                 "--subject", subject, "--profile", profile, *hosts)  # fmt: skip
+    _command("simulate", "trust-list", "--out", str(folder / "liste-blanche.xml"),
+             "--entry", f"{DOMAIN}|{OPERATOR}", "--signer", str(folder / "keys" / "signer.pem"))  # fmt: skip
+
+
+def _make_box(config: Path, box: Account) -> None:
+    name = box.address.partition("@")[0]
+    _command("bal", "create", box.address, "--kind", "ORG", "--name", name, "--password-stdin",
+             "--config", str(config), secret=box.password + "\n")  # fmt: skip
+
+
+def _command(*arguments: str, secret: str = "") -> None:
+    """One of the product's commands. Raises BenchError with what it said."""
+    command: Sequence[str] = [sys.executable, "-m", "vaguemestre", *arguments]
+    done = subprocess.run(
+        command, input=secret, capture_output=True, text=True, check=False, cwd=Path(__file__).parent.parent
     )
+    if done.returncode:
+        raise BenchError(f"vaguemestre {' '.join(arguments[:2])}: {done.stderr.strip()[-600:]}")
 
 
 def _version() -> str:
@@ -81,15 +131,3 @@ def _version() -> str:
         return importlib.metadata.version("vaguemestre")
     except importlib.metadata.PackageNotFoundError:
         return "of this tree, not installed"
-
-
-def _await_space(file: Path, keeper: Keeper) -> dict[str, Any]:
-    deadline = time.monotonic() + SPACE_SECONDS
-    while not file.exists():
-        if keeper.ended():
-            raise BenchError(f"the demo ended at its start:\n{keeper.log_tail()}")
-        if time.monotonic() > deadline:
-            raise BenchError(f"no space after {SPACE_SECONDS:.0f} s:\n{keeper.log_tail()}")
-        time.sleep(0.1)
-    space: dict[str, Any] = json.loads(file.read_text())
-    return space
