@@ -49,9 +49,6 @@ def _nothing(unit: UnitOfWork) -> None:
     """Nothing to stage."""
 
 
-_NO_FACTS: Mapping[str, str] = MappingProxyType({})
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """What an agent did or is ready to do: an outcome for every recipient it was given."""
@@ -59,7 +56,7 @@ class Attempt:
     outcomes: Mapping[int, Outcome]
     stage: Callable[[UnitOfWork], None] = _nothing
     """Adds the agent's own changes to the unit that writes these outcomes; may be called more than once."""
-    facts: Mapping[str, str] = field(default=_NO_FACTS)
+    facts: Mapping[str, str] = field(default_factory=dict)
     """For the trace: next hop, certificate name, TLS. Nobody's name."""
     success_is_told_elsewhere: bool = False
     """The next keeper understands DSN and tells of the success itself (RFC 3461 §5.2.1)."""

@@ -1,32 +1,20 @@
-"""Room REPORT: the letter to the author about a letter, made ready to be spooled like any other.
+"""Room REPORT, as the engine sees it: a letter to the author about a letter.
 
-What it is: `Reporter`, what the engine asks for, and `DsnReporter`, which asks `mta.dsn` when and what. What it is
-not: the report's form (`mta.dsn`) or its commit: the engine stages it in the unit of the outcome that it tells.
-Nobody is told of a letter that has the null reverse-path, so reports never answer each other (RFC 5321 §4.5.5).
+What it is: `Reporter` and the values it takes and gives. What it is not: when and what is told
+(`mta.delivery.reporting`, `mta.dsn`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Protocol
 
-import structlog
-
-from core.address import Domain, Mailbox
-from core.clock import Clock
-from core.envelope import NULL_REVERSE_PATH, Envelope, ForwardPath, Notify, NullReversePath
-from core.errors import GatewayError
-from core.message import Message
 from core.outcome import Outcome
-from core.ports import BlobStore
 from core.unit_of_work import UnitOfWork
 from mta.delivery.agent import LetterInHand
-from mta.dsn import DsnAction, DsnRecipient, DsnRequest, compose, needs_8bit, should_report
-from mta.spool.item import INTERNAL_ORIGIN, RecipientState, SpoolItem
-
-_log = structlog.get_logger()
+from mta.dsn import DsnAction
+from mta.spool.item import RecipientState, SpoolItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,117 +46,3 @@ class Reporter(Protocol):
     def stage(self, unit: UnitOfWork, report: SpooledReport) -> None:
         """Stage what names its octets; the engine stages the item itself."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportSettings:
-    """Who speaks in a report."""
-
-    reporting_mta: Domain
-    postmaster: Mailbox
-    retries_for: float
-    """How long letters are tried, in seconds: told in reports of delay."""
-
-
-class DsnReporter:
-    """Implements `Reporter` with RFC 3464 reports."""
-
-    def __init__(
-        self, *, blobs: BlobStore, clock: Clock, new_spool_id: Callable[[], str], settings: ReportSettings
-    ) -> None:
-        self._blobs = blobs
-        self._clock = clock
-        self._new_spool_id = new_spool_id
-        self._settings = settings
-
-    async def prepare(
-        self, letter: LetterInHand, recipients: Sequence[ReportedRecipient]
-    ) -> SpooledReport | None:
-        """See `Reporter`."""
-        reverse_path = letter.item.envelope.reverse_path
-        paths = letter.item.envelope.forward_paths
-        if isinstance(reverse_path, NullReversePath) or not any(
-            self._is_asked(letter.item, recipient, "") for recipient in recipients
-        ):
-            return None
-        original = await self._original(letter)
-        automatic = _auto_submitted(original)
-        told = [
-            self._recipient(letter.item, paths[recipient.state.index], recipient)
-            for recipient in recipients
-            if self._is_asked(letter.item, recipient, automatic)
-        ]
-        if not told:
-            return None
-        return await self._report(letter.item, reverse_path, tuple(told), original)
-
-    def stage(self, unit: UnitOfWork, report: SpooledReport) -> None:
-        """See `Reporter`."""
-        self._blobs.keep(unit, report.item.octets)
-
-    def _is_asked(self, item: SpoolItem, recipient: ReportedRecipient, automatic: str) -> bool:
-        return should_report(
-            notify=item.envelope.forward_paths[recipient.state.index].notify,
-            action=recipient.action,
-            reverse_path=item.envelope.reverse_path,
-            auto_submitted=automatic,
-        )
-
-    async def _original(self, letter: LetterInHand) -> bytes:
-        try:
-            return await letter.octets()
-        except GatewayError as error:
-            # The author must hear that it failed, even when the letter itself cannot be read any more.
-            _log.error("original-unreadable", spool_id=letter.item.spool_id, error=type(error).__name__)
-            return b"\r\n"
-
-    def _recipient(self, item: SpoolItem, path: ForwardPath, recipient: ReportedRecipient) -> DsnRecipient:
-        until = None
-        if recipient.action is DsnAction.DELAYED:
-            until = datetime.fromtimestamp(item.accepted_at + self._settings.retries_for, UTC)
-        return DsnRecipient(
-            path=path,
-            action=recipient.action,
-            reply=recipient.outcome.reply,
-            answer=recipient.outcome.answer,
-            last_attempt=self._clock.now(),
-            will_retry_until=until,
-        )
-
-    async def _report(
-        self, about: SpoolItem, author: Mailbox, recipients: tuple[DsnRecipient, ...], original: bytes
-    ) -> SpooledReport:
-        spool_id, now = self._new_spool_id(), self._clock.now()
-        message_id = f"<{spool_id}@{self._settings.reporting_mta.ascii}>"
-        octets = compose(
-            DsnRequest(
-                envelope=about.envelope,
-                recipients=recipients,
-                original=original,
-                arrival=datetime.fromtimestamp(about.accepted_at, UTC),
-                now=now,
-                reporting_mta=self._settings.reporting_mta,
-                postmaster=self._settings.postmaster,
-                message_id=message_id,
-            )
-        )
-        envelope = Envelope(
-            reverse_path=NULL_REVERSE_PATH,  # RFC 3464 §2: a report is never answered by a report
-            forward_paths=(ForwardPath(author, Notify.NEVER),),  # RFC 3461 §6.2 allows NEVER only
-            smtputf8=author.needs_smtputf8,
-            body_8bit=needs_8bit(octets),
-        )
-        item = SpoolItem(
-            spool_id=spool_id,
-            envelope=envelope,
-            octets=await self._blobs.seal(octets),
-            message_id=message_id,
-            accepted_at=now.timestamp(),
-            origin=INTERNAL_ORIGIN,
-        )
-        return SpooledReport(item, octets)
-
-
-def _auto_submitted(original: bytes) -> str:
-    found = Message(original).first(b"auto-submitted")
-    return found.unfolded.decode("ascii", "replace") if found else ""

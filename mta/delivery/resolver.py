@@ -11,18 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import dns.asyncresolver
-import dns.exception
-import dns.rdatatype
-import dns.resolver
-from dns.rdtypes.ANY.MX import MX
-
 from core.address import Domain
 from core.clock import Clock
 from core.errors import PermanentError, TemporaryError
 
 SMTP_PORT = 25  # RFC 5321 §2.3.5 and IANA
-LOOKUP_TIMEOUT = 15.0  # ours: all tries of one question together
 MAX_CACHE_SECONDS = 3600.0  # ours: a long TTL must not outlive an operator's move by more than an hour
 MAX_CACHED = 4096  # ours: more than the domains of the whole trust space
 MAX_HOPS = 10  # ours: hosts tried for one domain (RFC 5321 §5.1 asks for at least two)
@@ -118,26 +111,3 @@ class MxResolver:
             self._cache.clear()
         self._cache[domain] = (now + min(answer.ttl, MAX_CACHE_SECONDS), answer)
         return answer
-
-
-async def lookup_mx(domain: str) -> MxAnswer:
-    """Ask the system's resolvers. A domain that DNS does not know is a doubt, not a failure."""
-    try:
-        answer = await dns.asyncresolver.resolve(domain, dns.rdatatype.MX, lifetime=LOOKUP_TIMEOUT)
-    except dns.resolver.NoAnswer as error:
-        response = error.kwargs["response"]
-        return MxAnswer(hosts=(), ttl=min((rrset.ttl for rrset in response.authority), default=60.0))
-    except (dns.exception.DNSException, OSError) as error:
-        # NXDOMAIN too: the domain is in the trust list, so it is DNS that must be doubted.
-        raise TemporaryError("DNS gave no answer") from error
-    return mx_answer(
-        [record for record in answer if isinstance(record, MX)], answer.rrset.ttl if answer.rrset else 0
-    )
-
-
-def mx_answer(records: Sequence[MX], ttl: float) -> MxAnswer:
-    """dnspython's records as ours."""
-    hosts = tuple(
-        (record.preference, record.exchange.to_text(omit_final_dot=True).lower()) for record in records
-    )
-    return MxAnswer(hosts=hosts, ttl=ttl)

@@ -79,10 +79,15 @@ class SpoolStore:
         self._key = b""
         self._seen_secret = b""
 
-    async def open(self) -> None:
-        """Fetch the key; make due again what an earlier life of this process had taken."""
+    async def open(self, *, recover: bool = True) -> None:
+        """Fetch the key; with `recover`, make due again what an earlier life of this process had taken.
+
+        A command beside a serving process opens without `recover`: the leases are that process's.
+        """
         self._key = await self._vault.key(VAULT_KEY)
         self._seen_secret = hmac.new(self._key, b"relay-seen", hashlib.sha256).digest()
+        if not recover:
+            return
         unit = UnitOfWork()
         unit.add(RecoverLeases(f"{self.settings.slot}/", self.settings.owner, self.now()))
         await self._committer.commit(unit)

@@ -6,7 +6,9 @@ public half beside it). What it is not: what a checkpoint says (`vaguemestre.obs
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +21,7 @@ from core.errors import ConfigurationError, FatalStoreError
 from vaguemestre.observability.audit_chain import Checkpoint, CheckpointReader, Verify, line_digest
 
 _FORBIDDEN_MODE = 0o077
+READ_BACK = 64 * 1024  # ours: octets read at a time to find the last line
 
 
 class SigningKey:
@@ -97,53 +100,72 @@ def verifier_of(public: Ed25519PublicKey) -> Verify:
 
 
 class CheckpointFile:
-    """Appends signed checkpoints. `open` reads where the file stands. Blocking: call it in a thread."""
+    """Appends signed checkpoints. Blocking: call it in a thread.
+
+    A command and a serving process may both append: each takes the file's lock and follows the last line.
+    """
 
     def __init__(self, path: Path, key: SigningKey) -> None:
         self._path = path
         self._key = key
-        self._number = 0
-        self._previous = bytes(32)
 
     def open(self) -> None:
-        """Find the last line; a line that was not finished by a crash was never vouched for and is removed."""
+        """Make the file durable in its folder. Raises ConfigurationError."""
         try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._path.touch(mode=0o600, exist_ok=True)
-            octets = self._path.read_bytes()
-            whole = octets[: octets.rfind(b"\n") + 1]
-            if len(whole) != len(octets):
-                os.truncate(self._path, len(whole))
             _sync_folder(self._path.parent)
         except OSError as error:
             raise ConfigurationError(f"the checkpoint file {self._path} cannot be opened") from error
-        reader = CheckpointReader(verifier_of(self._key.public))
-        lines = whole.splitlines()
-        for number, line in enumerate(lines[-1:], len(lines)):
-            reader.feed(number, line)
-        if lines:
-            self._previous = line_digest(lines[-1])
-            self._number = reader.checkpoints[-1].number if reader.checkpoints else len(lines)
 
     def append(self, at: float, heads: Mapping[str, tuple[int, bytes]]) -> tuple[int, bytes]:
         """Sign, append, fsync; gives (number, line). Raises FatalStoreError: an fsync is never tried twice."""
-        checkpoint = Checkpoint(
-            number=self._number + 1,
-            at=at,
-            heads=dict(heads),
-            previous=self._previous,
-            key_id=self._key.key_id,
-        )
-        line = checkpoint.line(self._key.sign(checkpoint.signed_octets()))
         try:
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+            descriptor = os.open(self._path, os.O_RDWR)
             try:
-                _write_through(descriptor, line + b"\n")
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                return self._append(descriptor, at, heads)
             finally:
                 os.close(descriptor)
         except OSError as error:
             raise FatalStoreError("the checkpoint file cannot be written") from error
-        self._number, self._previous = checkpoint.number, line_digest(line)
+
+    def _append(
+        self, descriptor: int, at: float, heads: Mapping[str, tuple[int, bytes]]
+    ) -> tuple[int, bytes]:
+        last = _last_line(descriptor)
+        checkpoint = Checkpoint(
+            number=_number_of(last) + 1,
+            at=at,
+            heads=dict(heads),
+            previous=line_digest(last) if last else bytes(32),
+            key_id=self._key.key_id,
+        )
+        line = checkpoint.line(self._key.sign(checkpoint.signed_octets()))
+        _write_through(descriptor, line + b"\n")
         return checkpoint.number, line
+
+
+def _last_line(descriptor: int) -> bytes:
+    """The last whole line; what a crash left behind it was never vouched for and is removed."""
+    end = os.lseek(descriptor, 0, os.SEEK_END)
+    tail = b""
+    start = end
+    while start > 0 and tail.count(b"\n") < 2:
+        start = max(0, start - READ_BACK)
+        tail = os.pread(descriptor, end - start, start)
+    whole = tail[: tail.rfind(b"\n") + 1]
+    if len(whole) != len(tail):
+        os.ftruncate(descriptor, start + len(whole))
+    os.lseek(descriptor, start + len(whole), os.SEEK_SET)
+    return whole[:-1].rpartition(b"\n")[2]
+
+
+def _number_of(line: bytes) -> int:
+    try:
+        return int(json.loads(line)["number"])
+    except (ValueError, KeyError, TypeError):
+        return 0  # nothing before, or a line that is damaged: verification tells it
 
 
 def read_file(path: Path, verify: Verify) -> CheckpointReader:

@@ -89,20 +89,15 @@ class AuditSettings:
     """Who writes, and where the witness lies."""
 
     slot: str
-    """This process's place, the same after a restart: `node/worker`."""
+    """This process's place, the same after a restart: node and role or worker number."""
     started: str
-    """This life of the process: its start time. A chain belongs to one life."""
+    """What tells this life of the process from every other: a chain belongs to one life."""
     checkpoint_file: Path
-    """JSON lines, one for each process, best on another disk or machine than the database."""
+    """JSON lines, one file for each slot, best on another disk or machine than the database."""
     signing_key: Path
     """Ed25519, PEM, mode 0600; made when it is not there."""
     checkpoint_every: float = 1.0
     """Seconds between two checkpoints while events are written."""
-
-    @property
-    def writer(self) -> str:
-        """The name of this life's chain."""
-        return f"{self.slot}/{self.started}"
 
 
 @dataclass(slots=True)
@@ -152,6 +147,7 @@ _PUT_HEAD = sa.text(
 _PUT_CHECKPOINT = sa.text(
     "INSERT INTO audit_checkpoint (slot, number, line) VALUES (:slot, :number, :line)"
     " ON CONFLICT (slot) DO UPDATE SET number = excluded.number, line = excluded.line"
+    " WHERE audit_checkpoint.number < excluded.number"
 )
 _GET_HEAD = sa.select(AUDIT_HEAD.c.sequence, AUDIT_HEAD.c.link).where(
     AUDIT_HEAD.c.writer == sa.bindparam("b_writer")
@@ -171,6 +167,7 @@ class AuditLog:
         self._vault = vault
         self._clock = clock
         self._settings = settings
+        self.writer = f"{settings.slot}/{settings.started}"
         self._sealer: EventSealer | None = None
         self._file: CheckpointFile | None = None
         self._vouched: dict[str, int] = {}
@@ -192,7 +189,7 @@ class AuditLog:
         sealed = self._open_sealer().seal(event, now)
         row = {
             "month": month_of(now.year, now.month),
-            "writer": self._settings.writer,
+            "writer": self.writer,
             "spool_id": event.spool_id,
             "message": sealed.message,
             "body": sealed.body,
@@ -263,7 +260,7 @@ class AuditLog:
                     pass
 
     async def _append(self, connection: Any, appends: Sequence[AppendEvent]) -> None:
-        writer = self._settings.writer
+        writer = self.writer
         subjects = {fresh.key_id: fresh.row for append in appends for fresh in append.sealed.fresh}
         if subjects:
             await connection.execute(_INSERT_SUBJECT, list(subjects.values()))
@@ -288,6 +285,11 @@ class AuditLog:
             except StoreError as error:
                 _log.warning("checkpoint-late", component="audit", error=type(error).__name__)
 
+    async def close(self) -> None:
+        """Vouch for the last events."""
+        if self._file is not None:
+            await self.checkpoint()
+
     async def checkpoint(self) -> None:
         """Vouch for what this process's writers have committed since the last time, in the file and here."""
         if self._file is None:
@@ -307,10 +309,10 @@ class AuditLog:
         column = AUDIT_HEAD.c
         first = not self._vouched
         mine = column.writer.startswith(f"{self._settings.slot}/", autoescape=True)
-        query = sa.select(AUDIT_HEAD).where(mine if first else column.writer == self._settings.writer)
+        query = sa.select(AUDIT_HEAD).where(mine if first else column.writer == self.writer)
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
-        self._vouched.setdefault(self._settings.writer, 0)
+        self._vouched.setdefault(self.writer, 0)
         return {
             row.writer: (row.sequence, bytes(row.link))
             for row in rows
