@@ -16,17 +16,17 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from mta.delivery.dns_lookup import DnsMxLookup
-from mta.delivery.reporting import DsnReporter
 
 from core.address import Domain, Mailbox
 from core.audit import AuditEvent, AuditKind
 from core.clock import SystemClock
 from core.errors import ConfigurationError, FatalStoreError, GatewayError
+from mta.delivery.dns_lookup import DnsMxLookup
 from mta.delivery.engine import Engine
 from mta.delivery.local import LocalAgent
 from mta.delivery.parts import EngineParts, EngineSettings
 from mta.delivery.relay import RelayAgent, RelaySettings
+from mta.delivery.reporting import DsnReporter
 from mta.delivery.resolver import Hop, MxResolver, RouteSettings
 from mta.imap.channel import Ports as ImapPorts
 from mta.imap.channel import Shared
@@ -91,7 +91,7 @@ class Node:
     @classmethod
     async def open(cls, configuration: Configuration, on_fatal: Callable[[FatalStoreError], None]) -> Node:
         """Everything but the doors. Raises ConfigurationError."""
-        return cls(await Operator.open(configuration, SystemClock(), on_fatal, role="0"))
+        return cls(await Operator.open(configuration, SystemClock(), on_fatal, serving=True))
 
     # --- parts ----------------------------------------------------------------------------------------------
     def _relay_agent(self) -> RelayAgent:

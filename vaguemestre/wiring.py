@@ -55,6 +55,7 @@ from vaguemestre.committer import GroupCommitter
 from vaguemestre.config.schema import Configuration, TrustSettings
 from vaguemestre.database import Database, check_schema
 from vaguemestre.observability.audit_log import AuditLog, AuditSettings
+from vaguemestre.slots import Slot, take_command, take_serving
 
 USAGE_SECONDS = 2.0  # ours: how old the room of a box may be at RCPT; the store itself never overfills a box
 USAGE_KNOWN = 100_000  # ours: boxes whose room is remembered
@@ -68,10 +69,11 @@ class Operator:
         configuration: Configuration,
         clock: Clock,
         on_fatal: Callable[[FatalStoreError], None],
-        role: str,
+        slot: Slot,
     ) -> None:
         self.configuration = configuration
-        self.role = role
+        self.slot = slot
+        self._started = secrets.token_hex(6)
         self._used: dict[int, tuple[float, int]] = {}
         self.clock = clock
         self.material = TrustMaterial.load(material_settings(configuration), clock=clock)
@@ -102,8 +104,8 @@ class Operator:
             blobs=self.blobs,
             clock=self.clock,
             settings=SpoolSettings(
-                slot=f"{self.configuration.operator.node}/{self.role}",
-                started=secrets.token_hex(6),
+                slot=f"{self.configuration.operator.node}/{self.slot.role}-{self.slot.number}",
+                started=self._started,
                 lease_seconds=self.configuration.spool.lease_seconds,
             ),
         )
@@ -126,10 +128,11 @@ class Operator:
             vault=self.vault,
             clock=self.clock,
             settings=AuditSettings(
-                slot=f"{configuration.operator.node}/{self.role}",
-                started=secrets.token_hex(6),
+                slot=f"{configuration.operator.node}/{self.slot.role}-{self.slot.number}",
+                started=self._started,
                 signing_key=configuration.keys.audit_signing_key,
-                checkpoint_file=checkpoint_folder(configuration) / f"{self.role}.jsonl",
+                checkpoint_file=checkpoint_folder(configuration)
+                / f"{self.slot.role}-{self.slot.number}.jsonl",
             ),
         )
         self.committer.register(self.audit)
@@ -187,13 +190,16 @@ class Operator:
         configuration: Configuration,
         clock: Clock,
         on_fatal: Callable[[FatalStoreError], None] = lambda error: None,
-        role: str = "cli",
+        *,
+        serving: bool = False,
     ) -> Operator:
         """Build, and open what needs the database. Raises ConfigurationError with what to do.
 
-        `role` tells processes of one node apart: `cli`, or the number of a serving process.
+        `serving`: this is the process that holds the doors; there is one. Commands work beside it.
         """
-        operator = cls(configuration, clock, on_fatal, role)
+        folder = configuration.operator.data_dir / "slots"
+        slot = take_serving(folder, 0) if serving else take_command(folder)
+        operator = cls(configuration, clock, on_fatal, slot)
         try:
             await check_schema(operator.database)
             await operator.vault.open()
@@ -212,6 +218,7 @@ class Operator:
         await self.committer.close()
         self.hashes.close()
         await self.database.close()
+        self.slot.release()
 
 
 def checkpoint_folder(configuration: Configuration) -> Path:

@@ -15,10 +15,13 @@ from certs import authority_folder
 from certs.authority import Authority, KeyAlgorithm, Request
 from certs.keystore import load_identity
 from certs.profiles import ProfileName
-from core.address import Domain
+from core.address import Domain, Mailbox
+from core.bal import BalKind
 from core.clock import SystemClock
 from core.errors import ConfigurationError
 from core.identity import DistinguishedName
+from trust_directory.annuaire.export import write_extract_file
+from trust_directory.annuaire.mapping import DirectoryEntry
 from trust_directory.trusted_domains.parse import Entry
 from trust_directory.trusted_domains.write import publish, render
 
@@ -111,6 +114,38 @@ def trust_list(
         octets = publish(entries, generated_at=now, signer=identity)
     authority_folder.write_atomically(out, octets, authority_folder.PUBLIC)
     typer.echo(f"{out}: {len(entries)} entries, {'signed' if signer else 'UNSIGNED'}")
+
+
+@app.command()
+def annuaire(
+    out: Annotated[Path, typer.Option("--out", help="The extract to write.")],
+    row: Annotated[
+        list[str],
+        typer.Option("--row", help="ADDRESS|KIND|RPPS|FINESS|FAMILY|GIVEN|PROFESSION|STRUCTURE; repeat."),
+    ],
+) -> None:
+    """Write a directory extract in the format of Extraction_Correspondance_MSSante."""
+    written = write_extract_file(out, [_directory_entry(text) for text in row])
+    typer.echo(f"{out}: {written} boxes")
+
+
+def _directory_entry(text: str) -> DirectoryEntry:
+    cells = text.split("|")
+    if len(cells) != 8:
+        raise ConfigurationError(
+            "a row has eight cells: ADDRESS|KIND|RPPS|FINESS|FAMILY|GIVEN|PROFESSION|STRUCTURE"
+        )
+    address, kind, rpps, finess, family, given, profession, structure = cells
+    return DirectoryEntry(
+        address=Mailbox.parse(address),
+        kind=BalKind(kind),
+        rpps=rpps,
+        finess=finess,
+        family_name=family,
+        given_name=given,
+        profession=profession,
+        structure=structure,
+    )
 
 
 def _entry(text: str) -> Entry:

@@ -76,9 +76,9 @@ class Gauges:
         if state.generated_at is not None:
             metrics.trust_list_age.set((operator.clock.now() - state.generated_at).total_seconds())
         metrics.certificate_expiry.set(operator.material.tls.identity.not_after.timestamp())
-        items, oldest = await operator.spool.size_and_oldest()
+        items, oldest = await operator.spool.totals()
         metrics.spool_items.set(items)
-        metrics.spool_oldest.set(max(0.0, operator.spool.now() - oldest) if items else 0.0)
+        metrics.spool_oldest.set(0.0 if oldest is None else max(0.0, operator.spool.now() - oldest))
 
     def _trust_list(self) -> str:
         return "the trust list is missing or too old" if self._operator.directory.state().is_stale else ""
