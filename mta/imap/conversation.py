@@ -43,8 +43,15 @@ _REFUSALS = {
 class Conversation:
     """Made by the server for each connection; `run` ends when the connection does."""
 
-    def __init__(self, channel: Channel, shared: Shared, session: Session) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        shared: Shared,
+        session: Session,
+        on_login: Callable[[], None] = lambda: None,
+    ) -> None:
         self.session = session
+        self.on_login = on_login
         self.shared = shared
         self.reader = CommandReader(shared.budget, shared.settings.max_message_octets)
         self._channel = channel

@@ -51,18 +51,15 @@ class PartTable:
         """
         if not path:
             return _letter_section(self.rows[0], specifier)
-        index = 0  # a row whose parts are numbered: a letter
-        for depth, number in enumerate(path):
+        index = 0  # a row whose parts are numbered
+        for number in path[:-1]:
             found = self._numbered(index, number)
-            if found is None:
+            if found is None or self.rows[found][0] == _LEAF:
                 return None
-            if depth == len(path) - 1:
-                return self._part_section(found, specifier)
             # RFC 3501 §6.4.5: the parts of a message/rfc822 part are those of the letter inside.
             index = found + 1 if self.rows[found][0] == _LETTER else found
-            if self.rows[found][0] == _LEAF:
-                return None
-        return None
+        last = self._numbered(index, path[-1])
+        return None if last is None else self._part_section(last, specifier)
 
     def _numbered(self, index: int, number: int) -> int | None:
         """The row of part `number` of the letter or multipart at `index`."""

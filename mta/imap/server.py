@@ -27,7 +27,7 @@ from mta.imap.channel import ImapMetrics, Ports, Shared
 from mta.imap.conversation import Conversation
 from mta.imap.limits import ConnectionLimits, network_of
 from mta.imap.responses import status_text
-from mta.imap.session import Session, State
+from mta.imap.session import Session
 from mta.imap.settings import Settings
 
 _log = structlog.get_logger()
@@ -85,21 +85,18 @@ class ImapProtocol(Protocol):
             is_tls=self._factory.implicit_tls,
             max_message_octets=self._factory.shared.settings.max_message_octets,
         )
-        self._conversation = Conversation(self, self._factory.shared, session)
+        self._conversation = Conversation(self, self._factory.shared, session, self._note_login)
         self._task = asyncio.ensure_future(self._conversation.run())
 
     def dataReceived(self, data: bytes) -> None:
         """Octets, in clear or out of TLS."""
         if self._conversation is not None:
             self._conversation.receive(data)
-            self._note_login()
 
     def _note_login(self) -> None:
-        if self._is_stranger and self._conversation is not None:
-            state = self._conversation.session.state
-            if state not in (State.NOT_AUTHENTICATED, State.LOGOUT):
-                self._is_stranger = False
-                self._factory.limits.known(self._network)
+        if self._is_stranger:
+            self._is_stranger = False
+            self._factory.limits.known(self._network)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The end, whoever wished it."""
@@ -109,9 +106,7 @@ class ImapProtocol(Protocol):
             self._cut.cancel()
         if self._conversation is not None:
             self._conversation.lost()
-        if self._is_stranger:
-            self._is_stranger = False
-            self._factory.limits.known(self._network)
+        self._note_login()
         if self._is_counted:
             self._is_counted = False
             self._factory.limits.leave()

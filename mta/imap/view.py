@@ -76,7 +76,10 @@ class FolderView:
         """Take in what happened in the store; the client is told later."""
         known = len(self.uids)
         last = self.uids[-1] if self.uids else 0
-        for row in changes.rows:
+        if not known:
+            self.rows = list(changes.rows)
+            self.uids = [row.uid for row in self.rows]
+        for row in changes.rows if known else ():
             if row.uid > last:
                 self.uids.append(row.uid)
                 self.rows.append(row)

@@ -114,4 +114,5 @@ async def _log_in(conversation: Conversation, login: str, password: bytes) -> by
         raise
     session.logged_in(account)
     conversation.reader.authenticated = True
+    conversation.on_login()
     return f"OK [CAPABILITY {session.capabilities}] Logged in".encode("ascii")

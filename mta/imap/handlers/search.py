@@ -56,18 +56,21 @@ def _check_numbers(key: commands.Key, conversation: Conversation) -> None:
             pass
 
 
-async def _by_rows(conversation: Conversation, test: Test) -> tuple[list[int], list[Candidate]]:
+async def _by_rows(conversation: Conversation, test: Test) -> tuple[list[int], list[int]]:
     """What the rows decide: the positions found, and those that must be read."""
     view = conversation.view
     found: list[int] = []
-    undecided: list[Candidate] = []
+    undecided: list[int] = []
+    if not view.rows:
+        return found, undecided
+    candidate = Candidate(0, view.rows[0])  # one for all: ten thousand objects would cost a collection
     for position, row in enumerate(view.rows):
         if position % SLICE == SLICE - 1:
             await asyncio.sleep(0)
-        candidate = Candidate(position, row)
+        candidate.position, candidate.row = position, row
         verdict = test(candidate)
         if verdict is None:
-            undecided.append(candidate)
+            undecided.append(position)
         elif verdict:
             found.append(position)
     return found, undecided
@@ -84,11 +87,12 @@ class _Reading:
         self._needs = needs
         self._left = conversation.shared.settings.search_scan_octets
 
-    async def run(self, undecided: Sequence[Candidate]) -> list[int]:
+    async def run(self, undecided: Sequence[int]) -> list[int]:
         """The positions found among them. Raises `Declined` (LIMIT) when too much would have to be read."""
         found: list[int] = []
         for start in range(0, len(undecided), READ_SLICE):
-            some = undecided[start : start + READ_SLICE]
+            rows = self._conversation.view.rows
+            some = [Candidate(p, rows[p]) for p in undecided[start : start + READ_SLICE]]
             summaries = await load_summaries(self._conversation, [one.row.uid for one in some])
             for candidate, summary in zip(some, summaries, strict=True):
                 if summary is None:
