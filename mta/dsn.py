@@ -25,6 +25,9 @@ from mta.trace import date_text, field
 
 MAX_RETURNED = 50_000  # octets of the letter that go back; Postfix bounce_size_limit
 MAX_DIAGNOSTIC = 400  # octets of a peer's free text that are repeated; ours
+MAX_ADDRESS = (
+    900  # octets of an address or ENVID that is given back, so that a line holds it; RFC 5322 §2.1.1
+)
 
 
 class DsnAction(enum.Enum):
@@ -181,18 +184,17 @@ def _peer_said(answer: RemoteAnswer | None) -> str:
     return " ".join(word for word in (str(answer.code), _clean(answer.status), _clean(answer.text)) if word)
 
 
-def _clean(text: str) -> str:
-    """A peer's text as one short line of printable ASCII: nothing in it can end a line or a field."""
+def _clean(text: str, limit: int = MAX_DIAGNOSTIC) -> str:
+    """A stranger's text as one short line of printable ASCII: nothing in it can end a line or a field."""
     printable = "".join(character if " " <= character <= "~" else " " for character in text)
-    return " ".join(printable.split())[:MAX_DIAGNOSTIC].rstrip()
+    return " ".join(printable.split())[:limit].rstrip()
 
 
 # --- for software (RFC 3464 §2) -----------------------------------------------------------------------------
 def _status_part(request: DsnRequest) -> bytes:
     lines = [field("Reporting-MTA", ["dns;", request.reporting_mta.ascii])]
-    if request.envelope.envelope_id:
-        # RFC 3464 §2.2.1: the ENVID, xtext decoded
-        lines.append(field("Original-Envelope-Id", _words(request.envelope.envelope_id)))
+    if envelope_id := _words(request.envelope.envelope_id):
+        lines.append(field("Original-Envelope-Id", envelope_id))  # RFC 3464 §2.2.1: xtext decoded
     lines.append(field("Arrival-Date", [date_text(request.arrival)]))
     blocks = [b"".join(lines), *(_recipient_block(recipient) for recipient in request.recipients)]
     return b"Content-Type: message/delivery-status\r\n\r\n" + b"\r\n".join(blocks)
@@ -200,8 +202,9 @@ def _status_part(request: DsnRequest) -> bytes:
 
 def _recipient_block(recipient: DsnRecipient) -> bytes:
     lines: list[bytes] = []
-    if recipient.path.original_recipient:
-        lines.append(field("Original-Recipient", _original(recipient.path.original_recipient)))
+    original = _original(recipient.path.original_recipient)
+    if len(original) > 1:
+        lines.append(field("Original-Recipient", original))
     lines.append(field("Final-Recipient", _address(str(recipient.path.mailbox))))
     lines.append(field("Action", [recipient.action.value]))
     lines.append(field("Status", [_status(recipient)]))
@@ -209,8 +212,8 @@ def _recipient_block(recipient: DsnRecipient) -> bytes:
     if answer is not None:
         host = _clean(answer.host)
         if host:
-            lines.append(field("Remote-MTA", ["dns;", *host.split(" ")]))
-        lines.append(field("Diagnostic-Code", ["smtp;", *_peer_said(answer).split(" ")]))
+            lines.append(field("Remote-MTA", ["dns;", *host.split()]))
+        lines.append(field("Diagnostic-Code", ["smtp;", *_peer_said(answer).split()]))
     else:
         # RFC 3464 §2.3.6: our own name of the reason; the sentence is the one the table has for everybody
         words = f"{recipient.reply.name} {recipient.reply.english}".split(" ")
@@ -262,7 +265,7 @@ def _address(address: str) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    return _clean(text).split(" ")
+    return _clean(text, MAX_ADDRESS).split()
 
 
 # --- the letter ---------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from core.message import HeaderField, Message, field_pattern, named_fields
 
 MAX_LINE = 998  # RFC 5322 §2.1.1
 PREFERRED_LINE = 78  # RFC 5322 §2.1.1
-MAX_VALUE = 600  # octets of one value given by a stranger (a DN, a client's name) that are written; ours
+MAX_VALUE = 450  # octets of a DN that are written: escaped once more, they fit one line; ours
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
