@@ -7,6 +7,7 @@ What it is: the tree of commands and the one place where an error becomes an exi
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import NoReturn
 
 import typer
@@ -27,34 +28,19 @@ app = typer.Typer(
 )
 
 
-def _add_verbs() -> None:
-    from vaguemestre.cli import (
-        audit,
-        backup,
-        bal,
-        config,
-        demo,
-        directory,
-        doctor,
-        explain,
-        init,
-        queue,
-        serve,
-        simulate,
-        trace,
-    )
+GROUPS = ("audit", "backup", "bal", "config", "directory", "queue", "simulate")
+VERBS = ("demo", "doctor", "explain", "init", "serve", "trace")
 
-    for group, name in (
-        (audit.app, "audit"), (backup.app, "backup"), (bal.app, "bal"), (config.app, "config"),
-        (directory.app, "directory"), (queue.app, "queue"), (simulate.app, "simulate"),
-    ):  # fmt: skip
-        app.add_typer(group, name=name)
-    app.command("demo")(demo.demo)
-    app.command("doctor")(doctor.doctor)
-    app.command("explain")(explain.explain)
-    app.command("init")(init.init)
-    app.command("serve")(serve.serve)
-    app.command("trace")(trace.trace)
+
+def _add_verbs() -> None:
+    for name in GROUPS:
+        try:
+            app.add_typer(import_module(f"vaguemestre.cli.{name}").app, name=name)
+        except ModuleNotFoundError: pass
+    for name in VERBS:
+        try:
+            app.command(name)(getattr(import_module(f"vaguemestre.cli.{name}"), name))
+        except ModuleNotFoundError: pass
 
 
 def run(arguments: list[str]) -> int:
