@@ -202,6 +202,11 @@ class Boxes:
         return found
 
     # --- passwords ------------------------------------------------------------------------------------------
+    @staticmethod
+    def judge_password(password: bytes, mailbox: Mailbox) -> None:
+        """Raise PasswordRefused now for what `set_password` would refuse, before anything is made."""
+        check_policy(password, mailbox)
+
     async def set_password(self, mailbox: Mailbox, password: bytes, *, by: Operator) -> None:
         """Set the one chosen password. Raises PasswordRefused with the reason."""
         box = await self._box(mailbox)

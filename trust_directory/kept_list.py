@@ -1,8 +1,8 @@
-"""The last good trust list on disk, how it stands, and what an operator asked for.
+"""The last good trust list on disk, and how it stands.
 
-What it is: three small files beside each other, each written whole or not at all. What it is not: trust; the
-kept list is verified again when it is read. Start at `KeptList`. The running service writes the list and its
-status, the command line reads them and leaves a request; both need no connection between them.
+What it is: two files beside each other, each written whole or not at all. What it is not: trust; the kept list
+is verified again whenever it is read. Start at `KeptList`. All processes of a node share it: who accepts a list
+keeps it here, and the others follow.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from core.errors import NotStored, StoreError
+from core.errors import StoreError
 from trust_directory.trusted_domains.parse import MAX_LIST
 
 MAX_STATUS = 64 * 1024  # ours: a status has some 500 octets
@@ -45,20 +45,20 @@ class ListStatus:
     waiting: Waiting | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What an operator asked for: to look now (""), or to take the list with this digest."""
-
-    confirmed_digest: str
-
-
 class KeptList:
-    """`path` is the list; `.status` and `.request` stand beside it. Calls touch the disk: use a thread."""
+    """`path` is the list; `.status` stands beside it. Calls touch the disk: use a thread."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._status = path.with_name(path.name + ".status")
-        self._request = path.with_name(path.name + ".request")
+
+    def mark(self) -> tuple[str, float]:
+        """(a name of this state of the file, when it was kept in seconds since 1970); empty when there is none."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return "", 0.0
+        return f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}", found.st_mtime
 
     def octets(self) -> bytes | None:
         """The kept list, None when there is none. Raises StoreError."""
@@ -83,32 +83,6 @@ class KeptList:
     def put_status(self, status: ListStatus) -> None:
         """Replace the status. Raises StoreError."""
         _write(self._status, json.dumps(asdict(status), indent=1).encode())
-
-    def ask_for_a_look(self) -> None:
-        """Ask the service to look at the source now. Raises StoreError."""
-        _write(self._request, b"{}")
-
-    def confirm_waiting(self) -> Waiting:
-        """Ask the service to take the list that waits. Raises NotStored when none does, StoreError."""
-        waiting = self.status().waiting
-        if waiting is None:
-            raise NotStored("no trust list waits for a confirmation")
-        _write(self._request, json.dumps({"digest": waiting.digest}).encode())
-        return waiting
-
-    def take_request(self) -> Request | None:
-        """What was asked for since the last call, once."""
-        octets = _read(self._request, MAX_STATUS)
-        if octets is None:
-            return None
-        try:
-            self._request.unlink(missing_ok=True)
-            digest = json.loads(octets).get("digest", "")
-        except OSError as error:
-            raise StoreError("the request for the trust list cannot be removed") from error
-        except (ValueError, AttributeError):
-            return Request("")
-        return Request(digest if isinstance(digest, str) else "")
 
 
 def instant(text: str) -> datetime | None:

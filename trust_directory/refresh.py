@@ -4,7 +4,8 @@ What it is: the loop around the pure rules of `trusted_domains`. What it is not:
 (`directory`). Start at `ListRefresher.look`; `run` calls it for ever.
 
 The order of a change: verified → compared with the list in force → audited → kept on disk → in force. What
-fails on the way leaves the list in force as it was. A refused list is told once, not at every look.
+fails on the way leaves the list in force as it was. A refused list is told once, not at every look. A list that
+another process of this node accepted (the command line, a second worker) is followed from the disk.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
 import structlog
@@ -23,7 +24,7 @@ from core.errors import GatewayError, StoreError, TemporaryError
 from core.ports import AuditTrail
 from trust_directory.directory import ListedDirectory
 from trust_directory.kept_list import KeptList, ListStatus, Waiting, instant
-from trust_directory.sources import Source, SourceAway
+from trust_directory.sources import Fetched, Source, SourceAway
 from trust_directory.trusted_domains.reasons import Reason, TrustListRefused
 from trust_directory.trusted_domains.snapshot import (
     Accepted,
@@ -34,7 +35,7 @@ from trust_directory.trusted_domains.snapshot import (
 )
 from trust_directory.trusted_domains.verify import ListVerifier
 
-TICK = 2.0  # seconds; ours: how soon an operator's request and a change of freshness are seen
+TICK = 1.0  # seconds; ours: how soon a list kept by another process and a change of freshness are seen
 UNCHANGED, CHANGED, SOURCE_AWAY, NOT_NOW = "unchanged", "changed", "source-away", "not-now"
 
 _log = structlog.get_logger()
@@ -56,11 +57,11 @@ class ListRefresher:
         self._directory = directory
         self._source = source
         self._verifier = verifier
-        self._kept = kept
+        self.kept = kept
         self._audit = audit
         self._clock = clock
         self._mark = ""
-        self._confirmed_digest = ""
+        self._kept_mark = ""
         self._told: tuple[str, str] = ("", "")
         self._status = ListStatus()
         self._is_loaded = False
@@ -72,17 +73,24 @@ class ListRefresher:
         """Call this whenever the freshness changes (an alarm, a metric)."""
         self._watchers.append(changed)
 
+    def with_source(self, source: Source) -> ListRefresher:
+        """Another refresher of the same list that looks elsewhere, once (a file that an operator offers)."""
+        return ListRefresher(
+            self._directory, source, self._verifier, kept=self.kept, audit=self._audit, clock=self._clock
+        )
+
     # --- at the start ---------------------------------------------------------------------------------------
     async def load_kept(self) -> bool:
         """Put the kept list in force after verifying it again; whether there is a list now.
 
         Its age counts from when the source last confirmed it, not from this start.
         """
-        if self._directory.current is not None:
-            return True
+        if self._is_loaded:
+            return self._directory.current is not None
         try:
-            octets = await asyncio.to_thread(self._kept.octets)
-            self._status = await asyncio.to_thread(self._kept.status)
+            mark, _ = await asyncio.to_thread(self.kept.mark)
+            octets = await asyncio.to_thread(self.kept.octets)
+            self._status = await asyncio.to_thread(self.kept.status)
             if octets is None:
                 self._is_loaded = True
                 return False
@@ -94,7 +102,7 @@ class ListRefresher:
         except TemporaryError as error:  # revocation not known yet, disk: tried again at the next tick
             _log.warning("trust-list.kept-not-read", component="refresh", error=type(error).__name__)
             return False
-        self._is_loaded = True
+        self._is_loaded, self._kept_mark = True, mark
         confirmed = instant(self._status.confirmed_at) if self._status.digest == snapshot.digest else None
         # Without a status we know only that it was good when it was made.
         at = min(confirmed or snapshot.generated_at, self._clock.now())
@@ -102,20 +110,49 @@ class ListRefresher:
         self._watch_freshness()
         return True
 
+    async def follow_kept(self) -> None:
+        """Put in force what another process kept since we last looked, when it is not older than ours."""
+        try:
+            mark, kept_at = await asyncio.to_thread(self.kept.mark)
+            if not self._is_loaded or mark in ("", self._kept_mark):
+                return
+            octets = await asyncio.to_thread(self.kept.octets)
+            snapshot = await self._opened(octets or b"")
+        except TrustListRefused as refusal:
+            self._kept_mark = mark
+            await self._refused("kept", refusal.reason.value)
+            return
+        except TemporaryError as error:
+            _log.warning("trust-list.kept-not-read", component="refresh", error=type(error).__name__)
+            return
+        self._kept_mark = mark
+        current = self._directory.current
+        if current is not None and (
+            snapshot.digest == current.digest or snapshot.generated_at < current.generated_at
+        ):
+            return
+        confirmed = min(self._clock.now(), datetime.fromtimestamp(kept_at, UTC))
+        self._directory.put_in_force(replace(snapshot, confirmed_at=confirmed))
+        # The mark stood for the former list; the source must be heard again before it confirms this one.
+        self._mark = ""
+        _log.info("trust-list.followed", component="refresh", count=len(snapshot))
+
     # --- one look -------------------------------------------------------------------------------------------
-    async def look(self) -> str:
+    async def look(self, *, confirmed_digest: str = "") -> str:
         """Ask the source once and act on the answer; the outcome's word (see `ListStatus.outcome`).
 
-        Raises nothing but a bug: whatever the source does, the list in force stays until a better one came.
+        `confirmed_digest` names the one list whose losses an operator confirmed (see `waiting`). Raises nothing
+        but a bug: whatever the source does, the list in force stays until a better one came.
         """
         async with self._one_look:
             if not self._is_loaded:
                 await self.load_kept()
             if not self._is_loaded:  # what was in force is unknown now, so an older list could not be told
                 return NOT_NOW
+            await self.follow_kept()
             now = self._clock.now()
             try:
-                outcome = await self._look(now)
+                outcome = await self._look(now, confirmed_digest)
             except SourceAway as error:
                 _log.warning("trust-list.source-away", component="refresh", reason=str(error))
                 outcome = SOURCE_AWAY
@@ -130,7 +167,7 @@ class ListRefresher:
             self._watch_freshness()
             return outcome
 
-    async def _look(self, now: datetime) -> str:
+    async def _look(self, now: datetime, confirmed_digest: str) -> str:
         current = self._directory.current
         # The mark stands for the list in force only: a refused one is fetched and judged again.
         fetched = await self._source.fetch(self._mark if current else "")
@@ -144,10 +181,11 @@ class ListRefresher:
             self._directory.put_in_force(current.confirmed(now))
             self._status = replace(self._status, waiting=None)
             return UNCHANGED
-        verdict = self._judge(current, candidate, now)
+        verdict = self._judge(current, candidate, now, confirmed_digest)
         match verdict:
             case Accepted():
-                await self._take(verdict, fetched.octets, fetched.mark)
+                is_confirmed = candidate.digest == confirmed_digest
+                await self._take(verdict, fetched, is_confirmed)
                 return CHANGED
             case Refused():
                 waiting = None
@@ -159,20 +197,24 @@ class ListRefresher:
                 assert_never(verdict)
 
     def _judge(
-        self, current: TrustedDomains | None, candidate: TrustedDomains, now: datetime
+        self,
+        current: TrustedDomains | None,
+        candidate: TrustedDomains,
+        now: datetime,
+        confirmed_digest: str,
     ) -> Accepted | Refused:
         newest = instant(self._status.generated_at)
         if current is None and newest is not None and candidate.generated_at < newest:
             # The kept list is gone or refused, but we know how new it was.
             return Refused(Reason.OLDER_THAN_CURRENT)
         limits = self._directory.limits
-        return accept_next(current, candidate, limits, now=now, confirmed_digest=self._confirmed_digest)
+        return accept_next(current, candidate, limits, now=now, confirmed_digest=confirmed_digest)
 
     async def _opened(self, octets: bytes) -> TrustedDomains:
         # In a thread: the signature of a list of 9,000 entries takes longer than the loop may be held.
         return await asyncio.to_thread(self._verifier.open_list, octets, at=self._clock.now())
 
-    async def _take(self, accepted: Accepted, octets: bytes, mark: str) -> None:
+    async def _take(self, accepted: Accepted, fetched: Fetched, is_confirmed: bool) -> None:
         snapshot = accepted.snapshot
         facts = {
             "digest": snapshot.digest,
@@ -182,16 +224,17 @@ class ListRefresher:
             "unreadable": str(len(snapshot.problems)),
             "generated": snapshot.generated_at.isoformat(),
             "signer": str(snapshot.signer),
-            "confirmed": "yes" if snapshot.digest == self._confirmed_digest else "no",
+            "confirmed": "yes" if is_confirmed else "no",
         }
         await self._audit.append(AuditEvent(kind=AuditKind.TRUST_LIST_CHANGED, facts=facts))
         try:
-            await asyncio.to_thread(self._kept.keep, octets)
+            await asyncio.to_thread(self.kept.keep, fetched.octets)
+            self._kept_mark, _ = await asyncio.to_thread(self.kept.mark)
         except StoreError as error:
             # It is in force all the same: an old list in use is worse than a restart that needs the source.
             _log.error("trust-list.not-kept", component="refresh", error=type(error).__name__)
         self._directory.put_in_force(snapshot)
-        self._mark, self._confirmed_digest, self._told = mark, "", ("", "")
+        self._mark, self._told = fetched.mark, ("", "")
         self._status = replace(self._status, waiting=None)
         _log.info("trust-list.changed", component="refresh", count=len(snapshot))
 
@@ -223,32 +266,30 @@ class ListRefresher:
                 signer=str(current.signer),
             )
         try:
-            await asyncio.to_thread(self._kept.put_status, self._status)
+            await asyncio.to_thread(self.kept.put_status, self._status)
         except StoreError as error:
             _log.error("trust-list.status-not-kept", component="refresh", error=type(error).__name__)
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """The list of the last look, when it waits for an operator's confirmation."""
+        return self._status.waiting
 
     # --- for ever -------------------------------------------------------------------------------------------
     async def run(
         self, every: timedelta, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> None:
-        """Look now, then each `every` and whenever an operator asks; until cancelled."""
+        """Look now, then each `every`; follow other processes in between; until cancelled."""
         due = self._clock.monotonic()
         while True:
-            if await self._is_asked() or self._clock.monotonic() >= due:
+            if self._clock.monotonic() >= due:
                 await self.look()
                 due = self._clock.monotonic() + every.total_seconds()
+            else:
+                async with self._one_look:
+                    await self.follow_kept()
             self._watch_freshness()
-            await sleep(TICK)
-
-    async def _is_asked(self) -> bool:
-        try:
-            request = await asyncio.to_thread(self._kept.take_request)
-        except StoreError as error:
-            _log.error("trust-list.request-not-read", component="refresh", error=type(error).__name__)
-            return False
-        if request is not None and request.confirmed_digest:
-            self._confirmed_digest = request.confirmed_digest
-        return request is not None
+            await sleep(min(TICK, every.total_seconds()))
 
     def _watch_freshness(self) -> None:
         freshness = self._directory.freshness()

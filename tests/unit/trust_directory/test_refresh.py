@@ -12,7 +12,7 @@ import pytest
 
 from core.address import Domain
 from core.audit import AuditKind
-from core.errors import GatewayError, NotStored, StoreError, TemporaryError
+from core.errors import GatewayError, StoreError, TemporaryError
 from core.identity import DistinguishedName
 from core.testing.audit import MemoryAuditTrail
 from core.testing.clock import FakeClock
@@ -207,25 +207,58 @@ async def test_a_list_whose_change_cannot_be_audited_waits(desk: Desk) -> None:
 
 async def test_a_bulk_loss_waits_for_an_operator_and_only_that_list_is_confirmed(desk: Desk) -> None:
     await desk.refresher.look()
-    with pytest.raises(NotStored):
-        desk.kept.confirm_waiting()
+    assert desk.refresher.waiting is None
     desk.source.octets = a_list(6, day=1)
     await desk.refresher.look()
-    waiting = desk.kept.status().waiting
+    waiting = desk.refresher.waiting
     assert waiting is not None
+    assert waiting == desk.kept.status().waiting
     assert (waiting.lost, waiting.before) == (3, 9)
-    assert desk.kept.confirm_waiting() == waiting
     desk.source.octets = a_list(5, day=1)  # another list came meanwhile
-    await one_turn(desk)
+    assert await desk.refresher.look(confirmed_digest=waiting.digest) == "lost-too-many"
     assert desk.entries() == 9
-    desk.kept.confirm_waiting()
-    await one_turn(desk)
+    waiting = desk.refresher.waiting
+    assert waiting is not None
+    assert await desk.refresher.look(confirmed_digest=waiting.digest) == "changed"
     assert desk.entries() == 5
     assert desk.kept.status().waiting is None
     assert desk.audit.of(AuditKind.TRUST_LIST_CHANGED)[-1].facts["confirmed"] == "yes"
-    desk.clock.advance(86400)
-    desk.source.octets = a_list(2, day=2)
-    assert await desk.refresher.look() == "lost-too-many"
+
+
+async def test_what_another_process_accepted_is_followed(desk: Desk) -> None:
+    await desk.refresher.look()
+    beside = Desk(desk.folder)
+    offered = MemorySource()
+    offered.octets = a_list(5, day=1)
+    assert await beside.refresher.load_kept()
+    elsewhere = beside.refresher.with_source(offered)
+    assert await elsewhere.look() == "lost-too-many"
+    assert elsewhere.waiting is not None
+    assert await elsewhere.look(confirmed_digest=elsewhere.waiting.digest) == "changed"
+    await one_turn(desk, turns=2)
+    assert desk.entries() == 5
+    assert len(desk.audit.of(AuditKind.TRUST_LIST_CHANGED)) == 1  # who accepted it told it
+    # Our own source still serves the former list: it does not come back, and does not confirm the new one.
+    assert await desk.refresher.look() == "older-than-current"
+    assert desk.entries() == 5
+
+
+async def test_an_older_or_altered_kept_file_is_not_followed(desk: Desk) -> None:
+    await desk.refresher.look()
+    desk.kept.keep(a_list(9, day=-1))
+    await desk.refresher.follow_kept()
+    assert desk.directory.state().generated_at == MADE
+    desk.kept.keep(b"altered")
+    await desk.refresher.follow_kept()
+    await desk.refresher.follow_kept()
+    assert desk.told() == ["unreadable"]
+    desk.kept.keep(a_list(10, day=1))
+    desk.verifier.failure = TemporaryError("no CRL now")
+    await desk.refresher.follow_kept()
+    assert desk.entries() == 9
+    desk.verifier.failure = None
+    await desk.refresher.follow_kept()
+    assert desk.entries() == 10
 
 
 async def one_turn(desk: Desk, turns: int = 1) -> None:
@@ -243,19 +276,9 @@ async def one_turn(desk: Desk, turns: int = 1) -> None:
         await desk.refresher.run(timedelta(minutes=15), sleep=sleep)
 
 
-async def test_the_loop_looks_at_once_then_each_quarter_of_an_hour_and_when_asked(desk: Desk) -> None:
-    await one_turn(desk, turns=451)  # 900 seconds and one tick, at 2 seconds a tick
+async def test_the_loop_looks_at_once_then_each_quarter_of_an_hour(desk: Desk) -> None:
+    await one_turn(desk, turns=901)  # 900 seconds at a second a turn
     assert len(desk.source.marks) == 2
-    desk.kept.ask_for_a_look()
-    assert await desk.refresher._is_asked()
-    assert not await desk.refresher._is_asked()
-
-
-async def test_a_request_that_cannot_be_read_is_passed_over(desk: Desk) -> None:
-    (desk.folder / "list.xml.request").write_bytes(b"[]")
-    assert await desk.refresher._is_asked()
-    (desk.folder / "list.xml.request").mkdir()
-    assert not await desk.refresher._is_asked()
 
 
 async def test_a_source_that_is_away_is_an_alarm_after_a_day_and_stale_after_a_week(desk: Desk) -> None:
@@ -374,11 +397,3 @@ class TestFiles:
         (tmp_path / "folder").mkdir()
         with pytest.raises(StoreError):
             KeptList(tmp_path / "folder").octets()
-
-    def test_a_request_of_another_shape_asks_for_a_look(self, desk: Desk) -> None:
-        for octets in (b"{", b'{"digest": 3}'):
-            (desk.folder / "list.xml.request").write_bytes(octets)
-            request = desk.kept.take_request()
-            assert request is not None
-            assert request.confirmed_digest == ""
-        assert desk.kept.take_request() is None
