@@ -262,24 +262,27 @@ class SmtpConnection(SmtpWire):
             self._pace = None
         return data.letter_of(octets)
 
-    async def _read_large_letter(self, first: bytes) -> bytes:
-        """The rest of a letter of more than one block; what is refused is read to its end and not kept."""
-        parts, total, taken, is_whole = [first], len(first), 0, False
+    async def _read_large_letter(self, octets: bytes) -> bytes:
+        """A letter of more than one block, of which `octets` is the first; refused ones are read, not kept."""
+        parts: list[bytes] = []
+        total, taken, is_whole = 0, 0, False
         refusal: reply.Reply | None = None
         try:
-            while not is_whole:
-                octets, is_whole = await self._input.read_letter_part()
+            while True:
                 total += len(octets)
                 self._end_when_beyond_reason(total)
                 if total > self._settings.max_message_octets * data.STUFFING + BLOCK:
                     refusal = reply.TOO_BIG
                 elif refusal is None and not self.door.octets.take(len(octets)):
                     refusal = reply.STORAGE_FULL
-                if refusal is not None:
+                if refusal is None:
+                    taken += len(octets)
+                    parts.append(octets)
+                else:
                     parts.clear()
-                    continue
-                taken += len(octets)
-                parts.append(octets)
+                if is_whole:
+                    break
+                octets, is_whole = await self._input.read_letter_part()
         finally:
             self.door.octets.give_back(taken)
         if refusal is not None:

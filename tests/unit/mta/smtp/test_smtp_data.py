@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from mta.smtp import data
 
-TRICKY = st.lists(st.sampled_from([b"\r\n", b"\r", b"\n", b".", b"\0", b"a", b"..", b"\r\n."]), max_size=40).map(
-    b"".join
-)
+TRICKY = st.lists(
+    st.sampled_from([b"\r\n", b"\r", b"\n", b".", b"\0", b"a", b"..", b"\r\n."]), max_size=40
+).map(b"".join)
 
 
 def is_stray(octets: bytes) -> bool:

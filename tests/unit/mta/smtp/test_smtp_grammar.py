@@ -57,7 +57,9 @@ def test_paths_are_split_from_their_parameters(text: str, inside: str, rest: str
     assert grammar.split_path(text) == (inside, rest)
 
 
-@pytest.mark.parametrize("text", ["<a@b", "a@b>", "<a@b>X", "<a b@c>", "<<a@b>>", '<"a@b>', "<" + "a" * 400 + ">"])
+@pytest.mark.parametrize(
+    "text", ["<a@b", "a@b>", "<a@b>X", "<a b@c>", "<<a@b>>", '<"a@b>', "<" + "a" * 400 + ">"]
+)
 def test_paths_refused(text: str) -> None:
     with pytest.raises(ReplyError) as caught:
         grammar.split_path(text)
@@ -84,7 +86,9 @@ def test_parameters_have_keywords_once() -> None:
             grammar.parameters(text)
 
 
-@pytest.mark.parametrize(("text", "decoded"), [("", ""), ("abc", "abc"), ("a+2Bb+3D", "a+b="), ("a+20b", "a b")])
+@pytest.mark.parametrize(
+    ("text", "decoded"), [("", ""), ("abc", "abc"), ("a+2Bb+3D", "a+b="), ("a+20b", "a b")]
+)
 def test_xtext(text: str, decoded: str) -> None:
     assert grammar.xtext(text) == decoded
 
@@ -129,6 +133,16 @@ def test_envelope_id_has_a_limit() -> None:
 def test_original_recipient() -> None:
     assert grammar.original_recipient("rfc822;a+40b.example") == "rfc822;a@b.example"
     assert grammar.original_recipient(r"utf-8;ren\x{E9}@b.example") == r"utf-8;ren\x{E9}@b.example"
-    for value in (None, "", "rfc822", "rfc822;", ";a", "a b;c", "rfc822;+0Aa", "utf-8;a\u200bb", "x;" + "a" * 500):
+    for value in (
+        None,
+        "",
+        "rfc822",
+        "rfc822;",
+        ";a",
+        "a b;c",
+        "rfc822;+0Aa",
+        "utf-8;a\u200bb",
+        "x;" + "a" * 500,
+    ):
         with pytest.raises(ReplyError):
             grammar.original_recipient(value)

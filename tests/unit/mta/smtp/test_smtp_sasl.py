@@ -43,7 +43,17 @@ def test_an_empty_challenge_keeps_its_blank() -> None:
 
 @pytest.mark.parametrize(
     "message",
-    [b"", b"a", b"a\0b", b"\0a\0", b"\0\0b", b"x\0a\0b", b"\0a\0b\0c", b"\0\xff\0b", b"\0" + b"a" * 1025 + b"\0b"],
+    [
+        b"",
+        b"a",
+        b"a\0b",
+        b"\0a\0",
+        b"\0\0b",
+        b"x\0a\0b",
+        b"\0a\0b\0c",
+        b"\0\xff\0b",
+        b"\0" + b"a" * 1025 + b"\0b",
+    ],
 )
 def test_whatever_is_wrong_with_plain_reads_the_same(message: bytes) -> None:
     assert refusal(Plain().answer, encoded(message)) is reply.AUTHENTICATION_FAILED
@@ -78,14 +88,23 @@ def test_a_star_cancels() -> None:
     assert refusal(Login().answer, b"*") is reply.CANCELLED
 
 
+def answer_to(exchange: Plain | Login, response: bytes) -> object:
+    try:
+        exchange.begin(response)
+        return exchange.answer(response)
+    except ReplyError as error:
+        return error.reply.name
+
+
 @given(st.binary(max_size=100))
 def test_garbage_is_refused_and_never_raises_anything_else(response: bytes) -> None:
     for exchange in (Plain(), Login()):
-        try:
-            exchange.begin(response)
-            exchange.answer(response)
-        except ReplyError as error:
-            assert error.reply in (reply.BAD_BASE64, reply.CANCELLED, reply.AUTHENTICATION_FAILED)
+        answer = answer_to(exchange, response)
+        assert isinstance(answer, Credentials) or answer in (
+            "BAD_BASE64",
+            "CANCELLED",
+            "AUTHENTICATION_FAILED",
+        )
 
 
 def test_response_lines() -> None:
