@@ -192,3 +192,18 @@ def another_room(
 ) -> Callable[[FileKek], MailRoom]:
     """A second program on the same database and blobs, with this key-encryption key; its vault is to be opened."""
     return lambda kek: make_mail_room(database, tmp_path, clock, kek)
+
+
+@pytest.fixture
+def another_node(
+    database_url: str, tmp_path: Path, clock: FakeClock, kek: FileKek, mail: MailRoom, await_now: Await
+) -> Iterator[MailRoom]:
+    """A second node with connections of its own; on SQLite, where one process writes, the first node again."""
+    if mail.database.is_sqlite:
+        yield mail
+        return
+    node = make_mail_room(Database(database_url), tmp_path, clock, kek)
+    await_now(node.vault.open())
+    yield node
+    await_now(node.committer.close())
+    await_now(node.database.close())
