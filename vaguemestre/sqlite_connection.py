@@ -119,7 +119,8 @@ class SqliteConnection:
         return self._open().executemany(operation, parameters).rowcount
 
     async def in_thread(self, function: Callable[..., _T], *arguments: Any) -> _T:
-        """Run this in the connection's own thread, in order."""
+        """Run this in the connection's own thread, in order. Raises sqlite3.ProgrammingError when closed."""
+        self._open()
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
 
     def _open(self) -> sqlite3.Connection:
@@ -152,7 +153,7 @@ class SqliteConnection:
         """Close the file (this may checkpoint the WAL)."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            await self.in_thread(connection.close)
+            await asyncio.get_running_loop().run_in_executor(self._executor, connection.close)
             self._executor.shutdown(wait=False)
 
     def stop(self) -> None:
