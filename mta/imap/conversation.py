@@ -145,7 +145,9 @@ class Conversation:
         except Ended:
             pass
         except Exception as error:  # noqa: BLE001 - a room's door: the unknown ends this connection only
-            _log.error("imap-conversation-broken", session_id=self.session.session_id, error=repr(error))
+            _log.error(
+                "imap-conversation-broken", session_id=self.session.session_id, error=type(error).__name__
+            )
             self.tell(b"* %b\r\n" % status_text.BYE_BROKEN.wire)
         finally:
             self.flush()

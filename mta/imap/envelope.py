@@ -31,12 +31,13 @@ def nstring(value: bytes | None) -> bytes:
 def envelope_text(fields: dict[bytes, bytes]) -> bytes:
     """The ENVELOPE of a header given as lower-case name → unfolded body (`core.message.raw_fields`)."""
     get = fields.get
+    subject = get(b"subject")
     originators = _addresses(get(b"from"))
     sender = _addresses(get(b"sender"))
     reply_to = _addresses(get(b"reply-to"))
     return b"(%b %b %b %b %b %b %b %b %b %b)" % (
         nstring(get(b"date")),
-        nstring(get(b"subject")),
+        nstring(subject.replace(b"\t", b" ") if subject else subject),  # folds were often made with tabs
         originators,
         # RFC 3501 §7.4.2: absent or empty Sender and Reply-To are those of From
         originators if sender == b"NIL" else sender,

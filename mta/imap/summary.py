@@ -42,7 +42,7 @@ def _structure(octets: bytes, part: Part) -> tuple[bytes, bytes]:
     fields = b"%b %b %b %b %b %b %d" % (
         nstring(part.media_type),
         nstring(part.subtype),
-        _parameters(part.parameters),
+        _parameters(_with_charset(part)),
         nstring(part.content_id),
         nstring(part.description),
         nstring(part.encoding),
@@ -60,6 +60,16 @@ def _structure(octets: bytes, part: Part) -> tuple[bytes, bytes]:
     if part.media_type == b"text":
         return b"(%b %d)" % (fields, part.lines), b"(%b %d %b)" % (fields, part.lines, extension)
     return b"(%b)" % fields, b"(%b %b)" % (fields, extension)
+
+
+_CHARSET = (b"charset", b"charset*")
+
+
+def _with_charset(part: Part) -> Parameters:
+    # RFC 2045 §5.2: text without a charset is US-ASCII, and clients expect to read so.
+    if part.media_type != b"text" or any(name in _CHARSET for name, _ in part.parameters):
+        return part.parameters
+    return (*part.parameters, (b"charset", b"us-ascii"))
 
 
 def _parameters(parameters: Parameters) -> bytes:

@@ -119,7 +119,7 @@ def _section(cursor: Cursor, text: bytes, *, peek: bool) -> Section:
         names = _fields(cursor)
         label += b" (" + b" ".join(names) + b")"
         fields = frozenset(name.lower() for name in names)
-    elif specifier not in (b"", b"HEADER", b"TEXT", b"MIME"):
+    elif specifier not in (b"", b"HEADER", b"TEXT", b"MIME") or text.endswith(b"."):
         raise SyntaxInvalid("this section is not known")
     if specifier == b"MIME" and not numbers:
         raise SyntaxInvalid("MIME is of a part")  # RFC 3501 §6.4.5

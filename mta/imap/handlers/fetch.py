@@ -158,7 +158,9 @@ class _Bodies:
         start = plan.line(position + 1, row, summary, recent=self._view.is_recent(row.uid))
         start = start.removesuffix(b")\r\n") + (b" " if plan.items else b"")
         for count, one in enumerate(loaded):
-            self._conversation.tell((b" " if count else start) + responses.section(one.section, one.octets))
+            following = one.rest[1] - one.rest[0]
+            told = responses.section(one.section, one.octets, following)
+            self._conversation.tell((b" " if count else start) + told)
             async for piece in self._rest(row.uid, one):
                 await self._conversation.pour(piece)
         await self._conversation.pour(b")\r\n")

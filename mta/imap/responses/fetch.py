@@ -104,11 +104,14 @@ def head(number: int) -> bytes:
     return b"* %d FETCH (" % number
 
 
-def section(asked: Section, octets: bytes | None) -> bytes:
-    """One body section: a literal, or NIL for a part that does not exist (RFC 3501 §7.4.2)."""
+def section(asked: Section, octets: bytes | None, following: int = 0) -> bytes:
+    """One body section: a literal, or NIL for a part that does not exist (RFC 3501 §7.4.2).
+
+    `following` counts the octets of the literal that the caller writes behind these.
+    """
     if octets is None:
         return asked.label + b" NIL"
-    return b"%b {%d}\r\n%b" % (asked.label, len(octets), octets)
+    return b"%b {%d}\r\n%b" % (asked.label, len(octets) + following, octets)
 
 
 def flags_changed(number: int, row: MessageRow, *, recent: bool, with_uid: bool) -> bytes:

@@ -41,6 +41,25 @@ def test_a_letter_without_header() -> None:
     assert (summary.sent_date, summary.header_size) == (7, 2)
 
 
+@pytest.mark.parametrize(
+    ("content_type", "parameters"),
+    [
+        (b"text/html", b'("charset" "us-ascii")'),
+        (b"text/html; format=flowed", b'("format" "flowed" "charset" "us-ascii")'),
+        (b"text/html; CHARSET=utf-8", b'("charset" "utf-8")'),
+        (b"text/html; charset*=utf-8''x", b'("charset*" "utf-8\'\'x")'),
+    ],
+)
+def test_text_has_a_charset(content_type: bytes, parameters: bytes) -> None:
+    summary = summarise(b"Content-Type: " + content_type + b"\r\n\r\nx", 0)
+    assert summary.body == b'("text" "html" ' + parameters + b' NIL NIL "7bit" 1 0)'
+
+
+def test_a_subject_folded_with_tabs_is_one_line() -> None:
+    summary = summarise(b"Subject: le\r\n\tbilan\r\n  ici\r\n\r\n", 0)
+    assert summary.envelope.startswith(b'(NIL "le bilan  ici" ')
+
+
 def test_a_structure_with_everything() -> None:
     octets = (
         b"Content-Type: multipart/mixed; boundary=b\r\nContent-Language: fr\r\n\r\n--b\r\n\r\ntext\r\n--b\r\n"
