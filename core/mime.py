@@ -120,8 +120,6 @@ class _Reader:
             kind, parameters = (media_type, subtype), join_continuations(value.parameters)
         elif value is not None:
             kind = TEXT  # RFC 2045 §5.2: a Content-Type that cannot be read is text/plain
-        if kind == TEXT and not parameters and content_type is None:
-            parameters = ((b"charset", b"us-ascii"),)  # RFC 2045 §5.2
         return self._with_body(fields, kind, parameters, (start, body_start, end), depth)
 
     def _with_body(

@@ -44,7 +44,7 @@ def test_a_tree_of_parts() -> None:
     alternative, letter, pdf = root.children
     plain, html = alternative.children
     assert body_of(NESTED, plain) == b"plain"
-    assert plain.parameters == ((b"charset", b"us-ascii"),)
+    assert plain.parameters == ()
     assert (html.media_type, html.subtype, html.lines) == (b"text", b"html", 1)
     assert body_of(NESTED, html) == b"<p>html\r\n</p>"
     assert NESTED[html.header_start : html.body_start] == b"Content-Type: TEXT/Html; charset=utf-8\r\n\r\n"
