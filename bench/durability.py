@@ -142,11 +142,18 @@ def watch_letters(server: Running, file: Path, *, letters: int = LETTERS) -> Dur
     with traced(server.pids(), file):
         sent = _submit(server, account, letters)
         time.sleep(0.2)
-    calls = parse_trace(file.read_text(errors="replace").splitlines())
+    return judge(server.name, sent, parse_trace(file.read_text(errors="replace").splitlines()))
+
+
+def judge(server: str, sent: Sequence[SentLetter], calls: Sequence[SystemCall]) -> Durability:
+    """The orders of all letters; a blind call counts when it fell between a letter's begin and its 250."""
+    blind = [call for call in calls if call.name in BLIND]
     return Durability(
-        server=server.name,
+        server=server,
         letters=tuple(order_of(letter, calls) for letter in sent),
-        blind_calls=sum(call.name in BLIND for call in calls),
+        blind_calls=sum(
+            any(letter.begin <= call.begin <= letter.acknowledged for letter in sent) for call in blind
+        ),
     )
 
 

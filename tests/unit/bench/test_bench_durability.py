@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.durability import Durability, SentLetter, order_of
+from bench.durability import Durability, SentLetter, judge, order_of
 from bench.system_calls import SystemCall, parse_trace
 
 SIZE = 10_240
@@ -98,6 +98,15 @@ def test_the_reply_of_another_connection_is_not_ours() -> None:
 def test_a_letter_without_a_reply_and_a_server_without_a_letter_do_not_hold() -> None:
     assert not judged(without(REPLY))
     assert not Durability(server="x", letters=(), blind_calls=0).holds
+
+
+def test_calls_that_hide_writes_are_counted_while_a_letter_is_under_way() -> None:
+    letter = SentLetter(size=SIZE, client_port=40_000, begin=10.0, acknowledged=11.0)
+    ring = "anon_inode:[io_uring]"
+    calls = [at(9.0, "io_uring_enter", ring, 1), *GOOD, at(10.5, "io_uring_enter", ring, 1)]
+    found = judge("x", [letter], calls)
+    assert found.holds
+    assert found.blind_calls == 1
 
 
 TRACE = """\
