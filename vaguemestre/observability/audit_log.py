@@ -30,6 +30,7 @@ from vaguemestre.database import Database
 from vaguemestre.observability.audit_chain import (
     ChainRow,
     ChainVerifier,
+    CheckpointReader,
     VerifyReport,
     genesis,
     link,
@@ -363,8 +364,12 @@ async def verify(
     }
     async with database.read(snapshot=True) as connection:
         for row in await connection.execute(sa.select(AUDIT_CHECKPOINT)):
-            if row.slot in readers:
-                readers[row.slot].compare_with(row.number, bytes(row.line))
+            reader = readers.setdefault(row.slot, CheckpointReader(check))  # a file that is gone holds nothing
+            if row.number not in reader.lines and row.slot in checkpoint_files:
+                # Written since the file was read, by a process at work: the file only grows.
+                later = await asyncio.to_thread(read_file, checkpoint_files[row.slot], check)
+                reader.lines = later.lines | reader.lines
+            reader.compare_with(row.number, bytes(row.line))
         heads = {row.writer: row.sequence for row in await connection.execute(sa.select(AUDIT_HEAD))}
         checkpoints = [each for reader in readers.values() for each in reader.checkpoints]
         verifier = ChainVerifier(sealer.chain_key, checkpoints, _month_at)
