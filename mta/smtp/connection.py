@@ -230,68 +230,56 @@ class SmtpConnection(SmtpWire):
             raise Ended
         clock, conversation = self.door.clock, self.conversation
         try:
-            letter = await self._read_letter()
+            assembly = await self._read_letter()
             whole_at = clock.monotonic()
-            accepted = await self._accept(letter)
+            accepted = await self._accept(assembly)
         finally:
             conversation.follow(command)  # RFC 5321 §4.1.1.4: accepted or not, the transaction is over
         self._errors.letter_accepted()
         self._put(accepted.reply, accepted.spool_id)
-        self.door.metrics.received(self.door.listener, len(letter), clock.monotonic() - whole_at)
+        self.door.metrics.received(self.door.listener, assembly.size, clock.monotonic() - whole_at)
 
-    async def _accept(self, letter: bytes) -> Accepted:
-        if len(letter) > self._settings.max_message_octets:
-            raise ReplyError(reply.TOO_BIG)  # RFC 1870 §6.2
-        if data.has_long_line(letter):
+    async def _accept(self, assembly: data.LetterAssembly) -> Accepted:
+        if assembly.has_long_line:
             raise ReplyError(reply.LINE_TOO_LONG)
-        envelope = self.conversation.envelope(letter)
-        return await self._asked(self.door.rooms.accept(self.session, envelope, letter))
+        envelope = self.conversation.envelope(is_8bit=assembly.is_8bit)
+        return await self._asked(self.door.rooms.accept(self.session, envelope, assembly.letter()))
 
-    async def _read_letter(self) -> bytes:
-        """The letter, dots off. Raises ReplyError (too big, no room) once its end of data was seen."""
+    async def _read_letter(self) -> data.LetterAssembly:
+        """Read to the end of data. Raises ReplyError (too big, no room) once it was seen, or Ended."""
         self._put(reply.START_MAIL_INPUT)
         self._input.begin_letter()
         now = self.door.clock.monotonic()
         self._pace = DataPace(self._settings, started=now, progressed=now)
-        try:
-            await self._flush()
-            octets, is_whole = await self._input.read_letter_part()
-            if not is_whole:
-                octets = await self._read_large_letter(octets)
-        finally:
-            self._pace = None
-        return data.letter_of(octets)
-
-    async def _read_large_letter(self, octets: bytes) -> bytes:
-        """A letter of more than one block, of which `octets` is the first; refused ones are read, not kept."""
-        parts: list[bytes] = []
-        total, taken, is_whole = 0, 0, False
+        assembly, taken = data.LetterAssembly(), 0
         refusal: reply.Reply | None = None
         try:
-            while True:
-                total += len(octets)
-                self._end_when_beyond_reason(total)
-                if total > self._settings.max_message_octets * data.STUFFING + BLOCK:
-                    refusal = reply.TOO_BIG
-                elif refusal is None and not self.door.octets.take(len(octets)):
-                    refusal = reply.STORAGE_FULL
-                if refusal is None:
-                    taken += len(octets)
-                    parts.append(octets)
-                else:
-                    parts.clear()
-                if is_whole:
-                    break
+            await self._flush()
+            is_whole = False
+            while not is_whole:
                 octets, is_whole = await self._input.read_letter_part()
+                assembly.add(octets)
+                self._end_when_beyond_reason(assembly.size)
+                refusal = refusal or self._refusal_of(assembly)
+                if refusal is not None:
+                    assembly.forget()  # it is read to its end, so that the peer hears why, but not kept
+                elif not is_whole:  # small letters are not worth counting
+                    refusal = None if self.door.octets.take(len(octets)) else reply.STORAGE_FULL
+                    taken += 0 if refusal else len(octets)
         finally:
+            self._pace = None
             self.door.octets.give_back(taken)
         if refusal is not None:
             raise ReplyError(refusal)
-        return b"".join(parts)
+        return assembly
 
-    def _end_when_beyond_reason(self, total: int) -> None:
+    def _refusal_of(self, assembly: data.LetterAssembly) -> reply.Reply | None:
         limit = self._settings.max_message_octets
-        if total > 2 * limit + BLOCK:  # ours: nobody is that wrong about SIZE by accident
+        return reply.TOO_BIG if assembly.size > limit else None  # RFC 1870 §6.2
+
+    def _end_when_beyond_reason(self, size: int) -> None:
+        limit = self._settings.max_message_octets
+        if size > 2 * limit + BLOCK:  # ours: nobody is that wrong about SIZE by accident
             self._put(reply.TOO_BIG, str(limit))
             self._input.go_deaf()
             raise Ended

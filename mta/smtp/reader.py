@@ -24,7 +24,7 @@ class SmtpReader(asyncio.StreamReader):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(limit=BLOCK, loop=loop)
         self._watch: LineEndWatch | None = None
-        self._is_deaf = False
+        self._is_deaf = self._is_first_part = False
         self.received = 0
         """Octets of the letter that is being read."""
 
@@ -74,6 +74,7 @@ class SmtpReader(asyncio.StreamReader):
         """The reply to DATA was written. The buffer holds nothing."""
         # RFC 5321 §4.1.1.4: the CRLF that ended the DATA command is the first half of an empty letter's end.
         self.feed_data(OPENING)
+        self._is_first_part = True
         self.received = 0
         self._watch = LineEndWatch()
 
@@ -83,9 +84,11 @@ class SmtpReader(asyncio.StreamReader):
         Raises StrayLineEnd, IncompleteReadError or the transport's error.
         """
         try:
-            octets = await self.readuntil(END_OF_DATA)
+            octets, is_whole = await self.readuntil(END_OF_DATA), True
+            self._watch = None
         except asyncio.LimitOverrunError as overrun:
             # What is consumed never holds the beginning of an end of data.
-            return await self.readexactly(overrun.consumed), False
-        self._watch = None
-        return octets, True
+            octets, is_whole = await self.readexactly(overrun.consumed), False
+        if self._is_first_part:
+            self._is_first_part, octets = False, octets[len(OPENING) :]
+        return octets, is_whole

@@ -186,8 +186,8 @@ class Conversation:
         """Forget the transaction, keep the conversation."""
         self.mail, self.paths, self.refused_paths = None, [], 0
 
-    def envelope(self, octets: bytes) -> Envelope:
-        """The envelope of the transaction whose letter is `octets`."""
+    def envelope(self, *, is_8bit: bool) -> Envelope:
+        """The envelope of the transaction; `is_8bit`: the letter has octets outside ASCII."""
         assert self.mail is not None
         return Envelope(
             reverse_path=self.mail.reverse_path,
@@ -196,6 +196,6 @@ class Conversation:
             ret=self.mail.ret,
             smtputf8=self.mail.smtputf8,
             # A letter may hold 8-bit octets without having said so; the next hop must be told the truth.
-            body_8bit=self.mail.body_8bit or not octets.isascii(),
+            body_8bit=self.mail.body_8bit or is_8bit,
             declared_size=self.mail.declared_size,
         )

@@ -41,28 +41,61 @@ def test_a_cr_at_the_end_waits_for_its_lf() -> None:
     assert watch.is_stray(b"c")
 
 
-@pytest.mark.parametrize(
-    ("said", "letter"),
-    [
-        (b".\r\n", b""),
-        (b"\r\n.\r\n", b"\r\n"),
-        (b"a\r\n.\r\n", b"a\r\n"),
-        (b"..\r\n.\r\n", b".\r\n"),
-        (b".a\r\n...\r\nb.\r\n.\r\n", b"a\r\n..\r\nb.\r\n"),
-    ],
-)
-def test_dots_are_taken_off(said: bytes, letter: bytes) -> None:
-    assert data.letter_of(data.OPENING + said) == letter
+def assembled(said: bytes, cuts: tuple[int, ...] = (), limit: int = 2048) -> data.LetterAssembly:
+    assembly, start = data.LetterAssembly(limit), 0
+    for cut in (*cuts, len(said)):
+        assembly.add(said[start:cut])
+        start = cut
+    return assembly
+
+
+SAID_AND_LETTER = [
+    (b".\r\n", b""),
+    (b"\r\n.\r\n", b"\r\n"),
+    (b"a\r\n.\r\n", b"a\r\n"),
+    (b"..\r\n.\r\n", b".\r\n"),
+    (b".a\r\n...\r\nb.\r\n.\r\n", b"a\r\n..\r\nb.\r\n"),
+]
+
+
+@pytest.mark.parametrize(("said", "letter"), SAID_AND_LETTER)
+def test_dots_are_taken_off_however_the_stream_was_cut(said: bytes, letter: bytes) -> None:
+    places = range(len(said) + 1)
+    for cuts in [(), *((a, b) for a in places for b in places if a <= b)]:
+        assembly = assembled(said, cuts)
+        assert (assembly.letter(), assembly.size) == (letter, len(letter))
 
 
 @given(st.lists(st.sampled_from([b"", b".", b"..", b"a", b".a", b"a."]), max_size=12))
 def test_stuffing_and_unstuffing_give_the_letter_back(lines: list[bytes]) -> None:
     letter = b"".join(line + b"\r\n" for line in lines)
     stuffed = b"".join((b"." if line.startswith(b".") else b"") + line + b"\r\n" for line in lines)
-    assert data.letter_of(data.OPENING + stuffed + b".\r\n") == letter
+    assert assembled(stuffed + b".\r\n").letter() == letter
 
 
-@given(st.lists(st.integers(0, 12), max_size=12))
-def test_long_lines_are_found_wherever_they_are(lengths: list[int]) -> None:
+@given(st.lists(st.integers(0, 12), max_size=12), st.lists(st.integers(0, 150), max_size=4))
+def test_long_lines_are_found_wherever_they_are(lengths: list[int], cuts: list[int]) -> None:
     letter = b"".join(b"x" * length + b"\r\n" for length in lengths)
-    assert data.has_long_line(letter, 10) == any(length + 2 > 10 for length in lengths)
+    inside = tuple(sorted(min(cut, len(letter)) for cut in cuts))
+    assembly = assembled(letter + b".\r\n", inside, limit=10)
+    assert assembly.has_long_line == any(length + 2 > 10 for length in lengths)
+
+
+def test_an_endless_line_is_found_before_its_end() -> None:
+    assembly = data.LetterAssembly(10)
+    for _ in range(11):
+        assembly.add(b"x")
+    assert assembly.has_long_line
+
+
+def test_octets_outside_ascii_are_noticed() -> None:
+    assert assembled("é\r\n.\r\n".encode(), (1,)).is_8bit
+    assert not assembled(b"e\r\n.\r\n").is_8bit
+
+
+def test_a_refused_letter_is_not_kept_but_still_measured() -> None:
+    assembly = data.LetterAssembly()
+    assembly.add(b"abc\r\n")
+    assembly.forget()
+    assembly.add(b".\r\n")
+    assert (assembly.size, assembly.letter()) == (5, b"\r\n")

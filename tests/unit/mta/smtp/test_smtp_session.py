@@ -133,7 +133,7 @@ def test_the_same_recipient_twice_is_one() -> None:
     talk = in_state(State.MAIL)
     talk.follow(Rcpt(path=ForwardPath(PAUL, Notify.NEVER)))
     talk.follow(Rcpt(path=ForwardPath(Mailbox("PAUL.TEST-DUNE", PAUL.domain), Notify.DELAY)))
-    assert talk.envelope(b"").forward_paths == (ForwardPath(PAUL, Notify.NEVER),)
+    assert talk.envelope(is_8bit=False).forward_paths == (ForwardPath(PAUL, Notify.NEVER),)
 
 
 def test_data_after_refused_recipients_says_so() -> None:
@@ -181,8 +181,16 @@ def test_the_envelope_tells_all_that_was_said() -> None:
     )
     path = ForwardPath(PAUL, Notify.DELAY, "rfc822;x")
     talk.follow(Rcpt(path=path))
-    envelope = talk.envelope("é\r\n".encode())
+    envelope = talk.envelope(is_8bit=True)
     assert (envelope.reverse_path, envelope.forward_paths, envelope.envelope_id) == (ANNE, (path,), "x")
     assert (envelope.ret, envelope.smtputf8, envelope.declared_size) == (Return.HEADERS, True, 9)
     assert envelope.body_8bit  # the octets say so, whatever MAIL said
-    assert not talk.envelope(b"e\r\n").body_8bit
+    assert not talk.envelope(is_8bit=False).body_8bit
+
+
+@pytest.mark.parametrize("command", [Noop(), Vrfy(), Help()])
+def test_small_talk_changes_nothing(command: Command) -> None:
+    talk = in_state(State.RCPT)
+    talk.follow(command)
+    assert talk.state is State.RCPT
+    assert len(talk.paths) == 1
