@@ -239,7 +239,8 @@ def _mailboxes(message: Message, name: bytes) -> tuple[Mailbox, ...]:
     if field is None:
         return ()
     try:
-        named = mailboxes_of(field.body)
+        # RFC 5322 §3.6.2: a group may stand in Reply-To only; in From, readers take its name for the author.
+        named = mailboxes_of(field.body, groups=name == b"reply-to")
     except AddressInvalid as error:
         raise HeaderMalformed("an originator field cannot be read in one way") from error
     if any(_hides_controls(entry) for entry in named):

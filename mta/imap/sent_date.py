@@ -53,6 +53,20 @@ def read_date(body: bytes) -> SentDate | None:
     return SentDate(seconds - _zone(match[7] or b""), day)
 
 
+# The first string of an ENVELOPE: quoted, or a literal; a date that needs escapes is no date
+_FIRST_STRING = re.compile(rb'\((?:"([^"\\]*)"|\{[0-9]{1,9}\}\r\n(.*))', re.DOTALL)
+
+
+def written_day(envelope: bytes) -> date | None:
+    """The day that the author wrote, from a stored ENVELOPE; None when it has no Date that can be read.
+
+    For SENTBEFORE, SENTON and SENTSINCE, which disregard time and zone (RFC 3501 §6.4.4).
+    """
+    match = _FIRST_STRING.match(envelope)
+    found = read_date(match[1] if match[1] is not None else match[2]) if match else None
+    return found.day if found else None
+
+
 def _year(digits: bytes) -> int:
     year = int(digits)
     if len(digits) == 2:  # RFC 5322 §4.3

@@ -161,6 +161,8 @@ ONCE = (
         FROM + b"X: a\r\n\nBody\r\n\r\n",
         b"From:\r\n\r\n",
         b"From: undisclosed:;\r\n\r\n",
+        b"From: Direction: bob@evil.example;\r\n\r\n",
+        FROM + b"Sender: x: bob@evil.example;\r\n\r\n",
         b"From: alice@good.example <bob@evil.example>\r\n\r\n",
         b"From: alice@good.example(<bob@evil.example>\r\n\r\n",
         # the class of "Mailsploit": the name ends for some readers at the hidden NUL or line end
@@ -201,7 +203,7 @@ def test_a_header_may_not_be_too_big() -> None:
 def test_originators_are_read() -> None:
     octets = (
         b"From: Anne <anne.test-rivage@ch-rivage.mssante.example>, paul.test-dune@cabinet.mssante.example\r\n"
-        b"Sender: paul.test-dune@cabinet.mssante.example\r\nReply-To: a@b.example, c@b.example\r\n\r\n"
+        b"Sender: paul.test-dune@cabinet.mssante.example\r\nReply-To: x: a@b.example;, c@b.example\r\n\r\n"
     )
     found = originators_of(Message(octets))
     paul = Mailbox.parse("paul.test-dune@cabinet.mssante.example")

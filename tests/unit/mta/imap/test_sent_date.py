@@ -4,7 +4,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from mta.imap.sent_date import read_date
+from mta.imap.sent_date import read_date, written_day
+from mta.imap.summary import summarise
 
 
 @pytest.mark.parametrize(
@@ -38,3 +39,18 @@ def test_dates(body: bytes, moment: datetime, day: date) -> None:
 )  # fmt: skip
 def test_what_is_no_date(body: bytes) -> None:
     assert read_date(body) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "day"),
+    [
+        (b"1 Feb 2025 00:30:00 +0200", date(2025, 2, 1)),
+        (b"1 Feb 2025 23:30:00 -0500 (\xe9t\xe9)", date(2025, 2, 1)),
+        (b'1 Feb 2025 23:30:00 "', None),
+        (b"never", None),
+        (b"", None),
+    ],
+)
+def test_the_day_that_was_written_is_kept_in_the_envelope(body: bytes, day: date | None) -> None:
+    assert written_day(summarise(b"Date: " + body + b"\r\n\r\n", 0).envelope) == day
+    assert written_day(summarise(b"\r\n", 0).envelope) is None
