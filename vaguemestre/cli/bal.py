@@ -172,7 +172,7 @@ def passwd(
 
     mailbox = _mailbox(address)
     if sum((password_stdin, generate, show, end is not None)) != 1:
-        raise typer.BadParameter("say one of --password-stdin, --generate, --list, --revoke ID")
+        raise PermanentError("say one of --password-stdin, --generate, --list, --revoke ID")
     if show:
         box = with_operator(config, lambda operator: operator.boxes.look(mailbox, by=_actor()))
         console().print(_passwords(box))
@@ -236,10 +236,10 @@ async def _set_password(
 
 def _password_of(from_stdin: bool, generate: bool, *, needed: bool) -> bytes | None:
     if from_stdin and generate:
-        raise typer.BadParameter("say --password-stdin or --generate, not both")
+        raise PermanentError("say --password-stdin or --generate, not both")
     if not from_stdin:
         if needed and not generate:
-            raise typer.BadParameter("say --password-stdin or --generate")
+            raise PermanentError("say --password-stdin or --generate")
         return None
     line = sys.stdin.buffer.readline(MAX_PASSWORD_LINE).rstrip(b"\r\n")
     if not line:
@@ -263,7 +263,7 @@ def _mailbox(text: str) -> Mailbox:
     try:
         return Mailbox.parse(text)
     except AddressInvalid as error:
-        raise typer.BadParameter(f"{error}; write it as local.part@domain") from error
+        raise PermanentError(f"{error}; write it as local.part@domain") from error
 
 
 def _table(listed: Sequence[ListedBox]) -> Table:

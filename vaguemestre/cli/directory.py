@@ -119,7 +119,7 @@ async def _search(operator: Operator, text: str) -> Sequence[DirectoryEntry]:
         if text.isdigit() and len(text) == 9:
             return await index.by_finess(Finess(text))
     except (AddressInvalid, IdentityInvalid) as error:
-        raise typer.BadParameter(str(error)) from error
+        raise PermanentError(str(error)) from error
     return await index.by_family_name(text)
 
 
