@@ -7,6 +7,7 @@ What it is: the tree of commands and the one place where an error becomes an exi
 from __future__ import annotations
 
 import sys
+import traceback
 from importlib import import_module
 from typing import NoReturn
 
@@ -18,35 +19,38 @@ EX_CONFIG = 78  # sysexits.h
 EX_TEMPFAIL = 75
 EX_SOFTWARE = 70
 
-app = typer.Typer(
-    name="vaguemestre",
-    help="Secure health mail for a trust space: SMTP, IMAP, directory, spool, audit.\n\n"
-    "Begin with `vaguemestre demo`, or with `vaguemestre config example > vaguemestre.toml` and `vaguemestre init`.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=True,
+GROUPS = ("audit", "backup", "bal", "config", "directory", "queue", "simulate")
+VERBS = ("demo", "doctor", "explain", "init", "serve", "trace")
+HELP = (
+    "Secure health mail for a trust space: SMTP, IMAP, directory, spool, audit.\n\n"
+    "Begin with `vaguemestre demo`, or with `vaguemestre config example > vaguemestre.toml` and `vaguemestre init`."
 )
 
 
-GROUPS = ("audit", "backup", "bal", "config", "directory", "queue", "simulate")
-VERBS = ("demo", "doctor", "explain", "init", "serve", "trace")
+def tree(first: str = "") -> typer.Typer:
+    """The commands; only the one that is named when it exists, so that a start costs no other's imports."""
+    app = typer.Typer(name="vaguemestre", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
+    app.callback()(_nothing)
+    wanted = (first,) if first in GROUPS + VERBS else GROUPS + VERBS
+    for name in wanted:
+        module = import_module(f"vaguemestre.cli.{name}")
+        if name in GROUPS:
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name)(getattr(module, name))
+    return app
 
 
-def _add_verbs() -> None:
-    for name in GROUPS:
-        try:
-            app.add_typer(import_module(f"vaguemestre.cli.{name}").app, name=name)
-        except ModuleNotFoundError: pass
-    for name in VERBS:
-        try:
-            app.command(name)(getattr(import_module(f"vaguemestre.cli.{name}"), name))
-        except ModuleNotFoundError: pass
+def _nothing() -> None:
+    """Nothing is common to all verbs; without it a tree of one verb would lose the verb's name."""
 
 
 def run(arguments: list[str]) -> int:
     """Run one command in this process; the exit status. The demo calls this too."""
     try:
-        result = app(arguments, prog_name="vaguemestre", standalone_mode=False)
+        result = tree(arguments[0] if arguments else "")(
+            arguments, prog_name="vaguemestre", standalone_mode=False
+        )
     except ConfigurationError as error:
         typer.echo(f"vaguemestre: {error}", err=True)
         return EX_CONFIG
@@ -61,25 +65,20 @@ def run(arguments: list[str]) -> int:
     except typer.Abort:
         return 130
     except Exception as error:  # noqa: BLE001 - the command line's door
-        import click
-
-        if isinstance(error, click.ClickException):
-            error.show()
-            return error.exit_code
-        typer.echo(
-            f"vaguemestre: unexpected {type(error).__name__}; please report it (SECURITY.md if letters are touched)",
-            err=True,
-        )
-        import traceback
-
-        traceback.print_tb(error.__traceback__)
-        return EX_SOFTWARE
+        return _said(error)
     return result if isinstance(result, int) else 0
+
+
+def _said(error: Exception) -> int:
+    """A mistake in the arguments speaks for itself; anything else is a bug of ours."""
+    if hasattr(error, "show") and hasattr(error, "exit_code"):  # typer's own copy of click has no public name
+        error.show()
+        return int(error.exit_code)
+    places = traceback.format_tb(error.__traceback__)
+    typer.echo(f"vaguemestre: unexpected {type(error).__name__}; please report it:\n{places[-1]}", err=True)
+    return EX_SOFTWARE
 
 
 def main() -> NoReturn:
     """Entry point of the `vaguemestre` command."""
     sys.exit(run(sys.argv[1:]))
-
-
-_add_verbs()

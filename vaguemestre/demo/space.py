@@ -172,8 +172,7 @@ class Space:
     def command(self, *arguments: str, secret: str = "") -> str:
         """Run one of the product's commands in this process; its output. Raises DemoBroken."""
         out, err = io.StringIO(), io.StringIO()
-        stdin = io.StringIO(secret)
-        saved, sys.stdin = sys.stdin, stdin
+        saved, sys.stdin = sys.stdin, io.TextIOWrapper(io.BytesIO(secret.encode()), encoding="utf-8")
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 status = run_command(list(arguments))
