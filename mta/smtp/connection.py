@@ -146,8 +146,8 @@ class SmtpConnection(SmtpWire):
         self._put(reply.VERIFY_NOTHING)
 
     async def smtp_EXPN(self, command: commands.Expn) -> None:
-        """EXPN: `Conversation.refusal` has answered already."""
-        self._put(reply.NOT_IMPLEMENTED)
+        """EXPN is not offered: who reads a shared box is nobody's business (RFC 5321 §7.3)."""
+        raise ReplyError(reply.NOT_IMPLEMENTED)
 
     async def smtp_RSET(self, command: commands.Rset) -> None:
         """RSET."""

@@ -116,8 +116,6 @@ class Conversation:
                 return self._mail_refusal(command)
             case Rcpt():
                 return self._rcpt_refusal(command)
-            case Expn():
-                return reply.NOT_IMPLEMENTED
             case _:
                 return None
 

@@ -395,3 +395,30 @@ async def test_everything_is_counted() -> None:
         ),
         *("OTHER", "UNKNOWN_COMMAND", "QUIT", "CLOSING", "disconnected"),
     ]
+
+
+async def test_a_peer_that_ends_its_side_with_data_gets_no_letter() -> None:
+    door = MemoryDoor()
+    client = await door.open()
+    await client.say(MAIL)
+    await client.say(RCPT)
+    client.connection.data_received(b"DATA\r\n")
+    client.connection.eof_received()
+    assert await client.receive_all() == b""
+    assert door.rooms.letters == []
+
+
+async def test_a_login_that_could_not_be_judged_is_not_a_failure_of_the_peer() -> None:
+    rooms = ScriptedRooms(refused={ANNE: RuntimeError("the database")})
+    client = await MemoryDoor(Listener.SUBMISSIONS, rooms=rooms, max_authentication_failures=1).open()
+    line = "AUTH PLAIN " + base64.b64encode(f"\0{ANNE}\0secret".encode()).decode()
+    assert (await client.say(line)).startswith("451 4.3.0")
+    assert (await client.say("NOOP")).startswith("250")
+    await client.hang_up()
+
+
+async def test_expn_counts_as_an_error() -> None:
+    client = await MemoryDoor(hard_errors=2).open()
+    assert (await client.say("EXPN a")).startswith("502")
+    assert (await client.say("EXPN a")).startswith("502")
+    assert (await client.receive_all()).startswith(b"421 4.7.0")

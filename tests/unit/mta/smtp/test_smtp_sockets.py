@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import smtplib
 import socket
 import ssl
@@ -13,10 +14,12 @@ from typing import Any
 import pytest
 import trustme
 import uvloop
+from structlog.testing import capture_logs
 
 from core.clock import SystemClock
 from core.testing.rooms import ScriptedRooms
 from mta.rooms import Listener
+from mta.smtp import server
 from mta.smtp.door import Door
 from mta.smtp.server import Running, listen
 from mta.smtp.settings import SmtpSettings
@@ -245,9 +248,7 @@ async def test_a_renewed_certificate_is_shown_to_the_next_connection() -> None:
     for listener in (Listener.SUBMISSIONS,):
         running = await listening(listener, ScriptedRooms(), contexts)
         for _ in range(2):
-            reader, writer = await asyncio.open_connection(
-                "127.0.0.1", running.port, ssl=client_context(), server_hostname="127.0.0.1"
-            )
+            reader, writer = await secure_connection(running.port)
             shown.append(writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
             assert (await reader.readline()).startswith(b"220")
             writer.close()
@@ -260,9 +261,7 @@ async def test_closing_waits_for_the_letter_under_way_and_cuts_the_rest() -> Non
     gate = asyncio.Event()
     rooms = ScriptedRooms(passwords={ANNE: b"secret"}, gate=gate)
     running = await listening(Listener.SUBMISSIONS, rooms, Contexts())
-    reader, writer = await asyncio.open_connection(
-        "127.0.0.1", running.port, ssl=client_context(), server_hostname="127.0.0.1"
-    )
+    reader, writer = await secure_connection(running.port)
     lines = f"EHLO a|AUTH LOGIN|{b64(ANNE)}|{b64('secret')}|MAIL FROM:<{ANNE}>|RCPT TO:<{PAUL}>|DATA".split(
         "|"
     )
@@ -293,6 +292,80 @@ async def test_closing_does_not_wait_for_ever() -> None:
     await asyncio.wait_for(running.close(grace=0.2), 5)
     assert running.connections == 0
     writer.close()
+
+
+async def heard_in_clear(port: int, said: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(said)
+    try:
+        return await asyncio.wait_for(reader.read(), 5)
+    except ConnectionResetError:
+        return b""
+    finally:
+        writer.close()
+
+
+async def test_a_tls_port_gives_its_place_back_after_a_failed_handshake() -> None:
+    running = await listening(
+        Listener.SUBMISSIONS, ScriptedRooms(), Contexts(), max_connections_per_network=1
+    )
+    with capture_logs() as logs:
+        for _ in range(3):
+            assert b"220" not in await heard_in_clear(running.port, b"EHLO poste.example\r\n")
+    assert [entry["event"] for entry in logs] == ["smtp_tls_failed"] * 3
+    assert all(set(entry) == {"event", "listener", "reason", "log_level"} for entry in logs)
+    reader, writer = await secure_connection(running.port)
+    assert (await answer_of(reader)).startswith(b"220")
+    assert await heard_in_clear(running.port, b"") == b""  # no place left: not even a handshake
+    assert len(logs) == 3
+    writer.close()
+    await running.close(grace=2)
+
+
+async def test_closing_ends_a_handshake_that_is_under_way() -> None:
+    running = await listening(Listener.SUBMISSIONS, ScriptedRooms(), Contexts())
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    reached = asyncio.ensure_future(reader.read())
+    await asyncio.sleep(0)
+    await running.close(grace=2)
+    await asyncio.wait({reached}, timeout=5)
+    assert reached.done()
+    assert reached.exception() is not None or reached.result() == b""
+    writer.close()
+
+
+async def test_no_descriptor_left_is_a_pause_and_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "ACCEPT_PAUSE", 0)
+    loop, failures = asyncio.get_running_loop(), [OSError(errno.EMFILE, "too many open files")]
+    accept = loop.sock_accept
+
+    async def accept_or_fail(listening_socket: socket.socket) -> Any:
+        if failures:
+            raise failures.pop()
+        return await accept(listening_socket)
+
+    monkeypatch.setattr(loop, "sock_accept", accept_or_fail)
+    with capture_logs() as logs:
+        running = await listening(Listener.RELAY, ScriptedRooms(), Contexts())
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        assert (await answer_of(reader)).startswith(b"220")
+    assert [(entry["event"], entry["error"]) for entry in logs] == [("smtp_accept_failed", str(errno.EMFILE))]
+    writer.close()
+    await running.close(grace=2)
+
+
+async def test_the_sweep_goes_on_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "SWEEP_SECONDS", 0.005)
+    running = await listening(Listener.RELAY, ScriptedRooms(), Contexts(), command_timeout=0.01)
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    assert (await answer_of(reader)).startswith(b"220")
+    assert (await answer_of(reader)).startswith(b"421 4.4.2")
+    writer.close()
+    await running.close(grace=2)
+
+
+async def secure_connection(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", port, ssl=client_context(), server_hostname="127.0.0.1")
 
 
 async def answer_of(reader: asyncio.StreamReader) -> bytes:
