@@ -54,6 +54,7 @@ class ClientSettings:
     host_name: str
     """What EHLO says: the name of this relay."""
     connect_timeout: float = CONNECT_TIMEOUT
+    tls_timeout: float = TLS_TIMEOUT
     greeting_timeout: float = GREETING_TIMEOUT
     command_timeout: float = MAIL_TIMEOUT
     end_of_data_timeout: float = END_OF_DATA_TIMEOUT
@@ -114,7 +115,7 @@ class RelayClient:
             raise RelayFailure(replies.PEER_WITHOUT_TLS)
         try:
             await smtp.starttls(
-                tls_context=self._tls.relay_client(), server_hostname=host, timeout=TLS_TIMEOUT
+                tls_context=self._tls.relay_client(), server_hostname=host, timeout=self._settings.tls_timeout
             )
         except ssl.SSLError as error:
             raise RelayFailure(replies.PEER_NOT_VERIFIED) from error
