@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,6 +11,8 @@ from core.ports import Accounts, AuditTrail, BlobStore, ChangeFeed, MailStore
 from core.unit_of_work import Committer
 from mta.imap.literals import LiteralBudget
 from mta.imap.record_cache import RecordCache
+from mta.imap.responses import status_text
+from mta.imap.responses.status_text import StatusText
 from mta.imap.settings import Settings
 
 
@@ -82,7 +84,8 @@ class Shared:
     cache: RecordCache
     budget: LiteralBudget
     metrics: ImapMetrics = field(default_factory=NoMetrics)
-    sessions: Counter[int] = field(default_factory=Counter)
+    sessions: dict[int, set[Callable[[StatusText], None]]] = field(default_factory=dict)
+    """By account: how to end each of its sessions."""
 
     @classmethod
     def of(cls, settings: Settings, ports: Ports, metrics: ImapMetrics | None = None) -> Shared:
@@ -95,15 +98,22 @@ class Shared:
             metrics=metrics or NoMetrics(),
         )
 
-    def enter_account(self, bal_id: int) -> bool:
+    def enter_account(self, bal_id: int, end_for: Callable[[StatusText], None]) -> bool:
         """Count one more session of an account; False (and not counted) when there are too many."""
-        if self.sessions[bal_id] >= self.settings.max_connections_per_account:
+        ends = self.sessions.setdefault(bal_id, set())
+        if len(ends) >= self.settings.max_connections_per_account:
             return False
-        self.sessions[bal_id] += 1
+        ends.add(end_for)
         return True
 
-    def leave_account(self, bal_id: int) -> None:
+    def leave_account(self, bal_id: int, end_for: Callable[[StatusText], None]) -> None:
         """Count out what `enter_account` counted in."""
-        self.sessions[bal_id] -= 1
-        if not self.sessions[bal_id]:
-            del self.sessions[bal_id]
+        ends = self.sessions.get(bal_id, set())
+        ends.discard(end_for)
+        if not ends:
+            self.sessions.pop(bal_id, None)
+
+    def end_sessions_of(self, bal_id: int) -> None:
+        """The box was suspended or closed, or its password changed: say BYE to whoever has it open."""
+        for end_for in list(self.sessions.get(bal_id, ())):
+            end_for(status_text.BYE_BOX)

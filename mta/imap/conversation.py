@@ -360,7 +360,7 @@ class Conversation:
     # --- accounts -------------------------------------------------------------------------------------------
     def count_account(self, bal_id: int) -> bool:
         """Count this session for its account; False when the account has too many."""
-        if not self.shared.enter_account(bal_id):
+        if not self.shared.enter_account(bal_id, self.end_for):
             return False
         self._counted_account = bal_id
         return True
@@ -368,7 +368,7 @@ class Conversation:
     def uncount_account(self) -> None:
         """Undo `count_account`."""
         if self._counted_account:
-            self.shared.leave_account(self._counted_account)
+            self.shared.leave_account(self._counted_account, self.end_for)
             self._counted_account = 0
 
     def begin_tls_after_answer(self) -> None:

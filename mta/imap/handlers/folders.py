@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.audit import AuditEvent, AuditKind
+from core.bal import BalState
 from core.errors import NotStored, PermanentError
 from core.folder import INBOX, SPECIAL_USES, Folder
 from mta.imap import names
@@ -45,6 +46,7 @@ async def select(conversation: Conversation, command: folders.Select) -> bytes:
     await conversation.leave_folder()
     if was_open:
         conversation.tell(b"* OK [CLOSED] Previous folder closed\r\n")  # RFC 7162 §3.2.11
+    await _check_open(conversation)
     folder = await existing(conversation, command.name)
     floor = folder.recent_floor
     if not command.read_only:
@@ -55,6 +57,13 @@ async def select(conversation: Conversation, command: folders.Select) -> bytes:
     if command.read_only:
         return b"OK [READ-ONLY] EXAMINE completed"
     return b"OK [READ-WRITE] SELECT completed"
+
+
+async def _check_open(conversation: Conversation) -> None:
+    """A box that was suspended or closed meanwhile, maybe by another process, is not opened again."""
+    account = await conversation.ports.accounts.account(conversation.session.bal_id)
+    if account is None or account.bal.state is not BalState.OPEN:
+        raise conversation.end(status_text.BYE_BOX)
 
 
 async def close(conversation: Conversation, command: messages.Close) -> bytes:

@@ -94,6 +94,9 @@ BYE_CONNECTIONS = StatusText(
     "BYE", "UNAVAILABLE", reply.TOO_MANY_CONNECTIONS.english, reply.TOO_MANY_CONNECTIONS.french
 )
 BYE_BROKEN = StatusText("BYE", "UNAVAILABLE", reply.LOCAL_ERROR.english, reply.LOCAL_ERROR.french)
+BYE_BOX = StatusText(
+    "BYE", "", "This mailbox is no longer open to you", "Cette boîte ne vous est plus ouverte"
+)
 BYE_DELETED = StatusText("BYE", "", "The selected folder was deleted", "Le dossier ouvert a été supprimé")
 
 BY_REPLY = {

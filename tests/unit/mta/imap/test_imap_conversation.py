@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import structlog
 
 from core import reply
 from core.audit import AuditKind
+from core.bal import Account, BalState
 from core.errors import PermanentError, ReplyError, StoreError
 from core.testing.memory_channel import MemoryChannel
 from mta.imap.conversation import FLUSH_AT, MAX_PIPELINED
@@ -140,15 +142,8 @@ async def test_keywords_of_a_folder_are_limited(space: Any) -> None:
 
 async def test_a_full_box_takes_no_more(space: Any) -> None:
     uid = await space.deliver()
-    full = space.accounts.open(ADDRESS, b"x", quota_octets=100, used_octets=90)
-    space.accounts._by_id[1] = (
-        full.__class__(
-            bal=full.bal.__class__(
-                **{**{name: getattr(full.bal, name) for name in full.bal.__dataclass_fields__}, "bal_id": 1}
-            )
-        ),
-        PASSWORD.encode(),
-    )
+    bal = replace(space.account.bal, quota_octets=100, used_octets=90)
+    space.accounts.put(Account(bal=bal), PASSWORD.encode())
     channel = await space.open()
     assert uid == 1
     assert b"NO [OVERQUOTA]" in await space.ask(channel, b"a APPEND INBOX {11+}\r\nSubject: x\n")
@@ -231,7 +226,7 @@ async def test_no_login_and_no_reading_without_its_trace(space: Any) -> None:
     await other.receive_line()
     assert b"a NO [UNAVAILABLE]" in await space.ask(other, f"a LOGIN {ADDRESS} {PASSWORD}")
     assert b"b BAD" in await space.ask(other, "b SELECT INBOX")
-    assert space.shared.sessions[1] == 1
+    assert len(space.shared.sessions[1]) == 1
 
 
 # --- the trail ----------------------------------------------------------------------------------------------
@@ -410,3 +405,97 @@ async def test_the_server_says_goodbye_between_two_commands(space: Any) -> None:
     channel: MemoryChannel = await space.log_in()
     space.conversations[0].end_for(status_text.BYE_SHUTDOWN)
     assert (await channel.wait_closed()).startswith(b"* BYE [UNAVAILABLE]")
+
+
+# --- a box that is closed while it is read ------------------------------------------------------------------
+async def test_a_box_that_is_closed_ends_its_sessions(space: Any) -> None:
+    idle, other = await space.open(), space.connect()
+    await other.receive_line()
+    await idle.send(b"i IDLE\r\n")
+    await idle.receive_line()
+    space.shared.end_sessions_of(1)
+    assert (await idle.wait_closed()).startswith(b"* BYE Cette boite")
+    await settled()
+    assert not space.shared.sessions
+    assert b"OK" in await space.ask(other, "a NOOP")
+
+
+async def test_a_box_that_was_suspended_elsewhere_is_not_opened_again(space: Any) -> None:
+    channel = await space.open()
+    space.accounts.put(Account(bal=replace(space.account.bal, state=BalState.SUSPENDED)))
+    await channel.send(b"a SELECT INBOX\r\n")
+    assert b"* BYE Cette boite" in await channel.wait_closed()
+
+
+async def test_a_box_without_a_quota_tells_none(space: Any) -> None:
+    space.accounts.put(Account(bal=replace(space.account.bal, quota_octets=0)), PASSWORD.encode())
+    channel = await space.log_in()
+    assert b"* QUOTA box ()\r\n" in await space.ask(channel, "a GETQUOTA box")
+    space.accounts._by_id.clear()
+    assert b"b NO [UNAVAILABLE]" in await space.ask(channel, "b GETQUOTA box")
+    assert b"c NO [UNAVAILABLE]" in await space.ask(channel, b"c APPEND INBOX {3+}\r\nx\r\n")
+
+
+async def test_an_exception_of_our_own_ends_one_connection_only(
+    space: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel, other = await space.log_in(), await space.log_in()
+    monkeypatch.setattr(space.conversations[0], "_carried_out", None)
+    with structlog.testing.capture_logs() as logs:
+        await channel.send(b"a NOOP\r\n")
+        assert b"* BYE [UNAVAILABLE]" in await channel.wait_closed()
+    assert [entry["event"] for entry in logs] == ["imap-conversation-broken"]
+    assert b"a OK" in await space.ask(other, "a NOOP")
+
+
+async def test_leaving_never_raises(space: Any) -> None:
+    channel = await space.open()
+    await space.deliver()
+    await space.ask(channel, "a NOOP")
+    space.store.failure = StoreError("disk")
+    space.conversations[0].lost()
+    await channel.wait_closed()
+    await settled()
+    assert not space.shared.sessions
+
+
+async def test_a_large_draft_is_summarised_in_a_thread(space: Any) -> None:
+    channel = await space.open()
+    octets = b"Subject: x\r\n\r\n" + b"x" * 300_000
+    assert b"APPENDUID" in await space.ask(channel, b"a APPEND INBOX {%d+}\r\n%b" % (len(octets), octets))
+    assert b"RFC822.SIZE %d" % len(octets) in await space.ask(channel, "b FETCH 1 RFC822.SIZE")
+
+
+async def test_a_login_that_is_no_text_is_refused_like_any_other(space: Any) -> None:
+    channel = space.connect()
+    await channel.receive_line()
+    assert b"AUTHENTICATIONFAILED" in await space.ask(channel, b"a LOGIN {1+}\r\n\xff {1+}\r\nx")
+    assert b"AUTHENTICATIONFAILED" in await space.ask(channel, b"b LOGIN " + b"x" * 2000 + b" y")
+    assert [login for login, _ in space.accounts.attempts] == ["", ""]
+
+
+async def test_check_asks_the_store(space: Any) -> None:
+    channel = await space.open()
+    space.store.calls.clear()
+    assert b"a OK" in await space.ask(channel, "a CHECK")
+    assert space.store.calls == ["changes"]
+
+
+async def test_many_flags_are_told_in_slices(space: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mta.imap.handlers.messages.SLICE", 2)
+    for _ in range(5):
+        await space.deliver()
+    channel = await space.open()
+    answer = await space.ask(channel, "a STORE 1:5 +FLAGS (\\Seen)")
+    assert answer.count(b"FETCH (FLAGS (\\Seen \\Recent))") == 5
+    assert b"b BAD" in await space.ask(channel, "b COPY 9 INBOX")
+    assert b"c OK" in await space.ask(channel, "c UID EXPUNGE 99")
+
+
+async def test_many_names_are_listed_in_slices(space: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mta.imap.handlers.listing.SLICE", 2)
+    channel = await space.log_in()
+    for number in range(5):
+        await space.ask(channel, f"a CREATE f{number}")
+    assert (await space.ask(channel, 'b LIST "" *')).count(b"* LIST") == 6
+    assert (await space.ask(channel, 'b LSUB "" *')).count(b"* LSUB") == 6
