@@ -240,7 +240,9 @@ def _copy_keys(configuration: Configuration, work: Path) -> None:
     keys = key_files(configuration)
     for name, source in keys.items():
         if not _copy_if_there(source, work / "keys" / name):
-            raise ConfigurationError(f"the key file {source} is not there; a backup with keys needs all of them")
+            raise ConfigurationError(
+                f"the key file {source} is not there; a backup with keys needs all of them"
+            )
 
 
 def key_files(configuration: Configuration) -> dict[str, Path]:

@@ -171,7 +171,9 @@ def demand_empty(target: Path) -> None:
     """Raises ConfigurationError when something is there already."""
     with _translated():
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise ConfigurationError(f"{target} is not empty; a restore never overwrites: name an empty place")
+            raise ConfigurationError(
+                f"{target} is not empty; a restore never overwrites: name an empty place"
+            )
 
 
 def _unpack(source: Source, manifest: Manifest, work: Path, progress: Progress) -> None:

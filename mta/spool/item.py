@@ -109,3 +109,13 @@ class Claim:
 
     item: SpoolItem
     recipients: tuple[RecipientState, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedRecipient:
+    """One line of the spool's list: no address, nothing that names a person."""
+
+    spool_id: str
+    accepted_at: float  # seconds since 1970
+    size: int  # octets
+    recipient: RecipientState

@@ -24,7 +24,7 @@ from core.outcome import RemoteAnswer
 from core.ports import BlobStore, Vault
 from core.unit_of_work import Committer, UnitOfWork
 from mta.spool import sealing
-from mta.spool.item import Claim, OriginKind, RecipientState, SpoolItem, State
+from mta.spool.item import Claim, ListedRecipient, OriginKind, RecipientState, SpoolItem, State
 from mta.spool.seen import SEEN_FOR, seen_key
 from mta.spool.storage import (
     ChangeRecipient,
@@ -217,6 +217,28 @@ class SpoolStore:
             raise NotStored("no letter with this id is in the spool")
         recipients = await self._storage.recipients(spool_id)
         return self._open_item(rows[spool_id]), tuple(self._open_recipient(row) for row in recipients)
+
+    async def listing(
+        self,
+        *,
+        domain: str = "",
+        state: State | None = None,
+        accepted_before: float | None = None,
+        limit: int = 1000,
+    ) -> list[ListedRecipient]:
+        """What is here, oldest letter first; a filter that is not given takes all."""
+        rows = await self._storage.listing(
+            domain=domain, state=state.value if state else "", accepted_before=accepted_before, limit=limit
+        )
+        return [
+            ListedRecipient(
+                spool_id=row["spool_id"],
+                accepted_at=row["accepted_at"],
+                size=row["size"],
+                recipient=self._open_recipient(row),
+            )
+            for row in rows
+        ]
 
     async def totals(self) -> tuple[int, float | None]:
         """How many letters are here, and when the oldest was accepted."""
