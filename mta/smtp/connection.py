@@ -33,6 +33,7 @@ class SmtpConnection(SmtpWire):
     def __init__(self, door: Door, loop: asyncio.AbstractEventLoop, *, is_admitted: bool = True) -> None:
         super().__init__(door, loop, is_admitted=is_admitted)
         self._authentication_failures = 0
+        self._octets_taken = 0  # of the memory for large letters, until the letter is accepted or refused
         self.conversation = Conversation(
             listener=door.listener,
             max_message_octets=door.settings.max_message_octets,
@@ -235,6 +236,8 @@ class SmtpConnection(SmtpWire):
             accepted = await self._accept(assembly)
         finally:
             conversation.follow(command)  # RFC 5321 §4.1.1.4: accepted or not, the transaction is over
+            self.door.octets.give_back(self._octets_taken)
+            self._octets_taken = 0
         self._errors.letter_accepted()
         self._put(accepted.reply, accepted.spool_id)
         self.door.metrics.received(self.door.listener, assembly.size, clock.monotonic() - whole_at)
@@ -251,7 +254,7 @@ class SmtpConnection(SmtpWire):
         self._input.begin_letter()
         now = self.door.clock.monotonic()
         self._pace = DataPace(self._settings, started=now, progressed=now)
-        assembly, taken = data.LetterAssembly(), 0
+        assembly = data.LetterAssembly()
         refusal: reply.Reply | None = None
         try:
             await self._flush()
@@ -264,14 +267,18 @@ class SmtpConnection(SmtpWire):
                 if refusal is not None:
                     assembly.forget()  # it is read to its end, so that the peer hears why, but not kept
                 elif not is_whole:  # small letters are not worth counting
-                    refusal = None if self.door.octets.take(len(octets)) else reply.STORAGE_FULL
-                    taken += 0 if refusal else len(octets)
+                    refusal = self._take(len(octets))
         finally:
             self._pace = None
-            self.door.octets.give_back(taken)
         if refusal is not None:
             raise ReplyError(refusal)
         return assembly
+
+    def _take(self, octets: int) -> reply.Reply | None:
+        if not self.door.octets.take(octets):
+            return reply.STORAGE_FULL
+        self._octets_taken += octets
+        return None
 
     def _refusal_of(self, assembly: data.LetterAssembly) -> reply.Reply | None:
         limit = self._settings.max_message_octets

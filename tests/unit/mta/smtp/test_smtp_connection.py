@@ -422,3 +422,40 @@ async def test_expn_counts_as_an_error() -> None:
     assert (await client.say("EXPN a")).startswith("502")
     assert (await client.say("EXPN a")).startswith("502")
     assert (await client.receive_all()).startswith(b"421 4.7.0")
+
+
+async def test_a_large_letter_counts_until_it_is_accepted() -> None:
+    gate = asyncio.Event()
+    door = MemoryDoor(rooms=ScriptedRooms(gate=gate))
+    client = await door.open()
+    handing = asyncio.ensure_future(hand_over(client, (b"x" * 98 + b"\r\n") * 3000))
+    for _ in range(60):
+        await asyncio.sleep(0)
+    assert door.door.octets.taken > 200_000
+    gate.set()
+    assert (await handing).startswith("250 2.0.0")
+    assert door.door.octets.taken == 0
+    await client.hang_up()
+
+
+async def test_a_long_group_lets_others_speak() -> None:
+    door = MemoryDoor(junk_commands=1000)
+    greedy, polite = await door.open(), await door.open()
+    greedy.connection.data_received(b"NOOP\r\n" * 500)
+    polite.connection.data_received(b"NOOP\r\n")
+    assert (await polite.reply())[-1].startswith("250")
+    assert greedy.connection._input.has_line()  # it is still being served
+    await greedy.hang_up()
+    await polite.hang_up()
+
+
+async def test_a_peer_that_does_not_read_is_cut() -> None:
+    door = MemoryDoor()
+    client = await door.open()
+    client.connection.pause_writing()
+    await client.send(b"NOOP\r\n")
+    door.clock.advance(300)  # type: ignore[attr-defined]  # the fake one
+    door.sweep()
+    assert (await client.receive_all()).split(b"\r\n")[1].startswith(b"421 4.4.2")
+    await asyncio.wait_for(client.connection.ended(), 1)
+    assert door.door.connections == set()
