@@ -57,7 +57,7 @@ class ListedBox:
 
 
 @dataclass(frozen=True, slots=True)
-class Operator:
+class Actor:
     """Who acts: a login name of the machine or of the admin pages; goes to the audit, sealed."""
 
     name: str
@@ -90,7 +90,7 @@ class Boxes:
 
     # --- the life of a box ----------------------------------------------------------------------------------
     async def create(
-        self, mailbox: Mailbox, kind: BalKind, *, name: str, by: Operator, quota_octets: int | None = None
+        self, mailbox: Mailbox, kind: BalKind, *, name: str, by: Actor, quota_octets: int | None = None
     ) -> Bal:
         """Open a new box with its folders. It has no password yet."""
         self._check_address(mailbox, kind)
@@ -117,13 +117,13 @@ class Boxes:
                     raise
         raise AssertionError("unreachable")
 
-    async def suspend(self, mailbox: Mailbox, *, by: Operator) -> Bal:
+    async def suspend(self, mailbox: Mailbox, *, by: Actor) -> Bal:
         """Nothing goes in or out and nobody logs in, until `reopen`."""
         box = await self._box(mailbox)
         self._demand(box.bal, BalState.OPEN, "only an open box can be suspended")
         return await self._to_state(box, BalState.SUSPENDED, "suspend", by)
 
-    async def reopen(self, mailbox: Mailbox, *, by: Operator, same_holder: bool = False) -> Bal:
+    async def reopen(self, mailbox: Mailbox, *, by: Actor, same_holder: bool = False) -> Bal:
         """Open a suspended box; a closed one only for the person or structure who held it."""
         box = await self._box(mailbox)
         if box.bal.state is BalState.OPEN:
@@ -137,7 +137,7 @@ class Boxes:
         await self._create_box(box.bal.bal_id, box.bal.quota_octets)
         return await self._to_state(box, BalState.OPEN, "reopen", by)
 
-    async def close(self, mailbox: Mailbox, *, by: Operator) -> Bal:
+    async def close(self, mailbox: Mailbox, *, by: Actor) -> Bal:
         """For good: passwords and delegations end, letters stay until their retention does."""
         box = await self._box(mailbox)
         if box.bal.state is BalState.CLOSED:
@@ -150,7 +150,7 @@ class Boxes:
         return await self._to_state(box, BalState.CLOSED, "close", by, unit)
 
     # --- delegations ----------------------------------------------------------------------------------------
-    async def delegate(self, owner: Mailbox, delegate: Mailbox, right: Right, *, by: Operator) -> None:
+    async def delegate(self, owner: Mailbox, delegate: Mailbox, right: Right, *, by: Actor) -> None:
         """Let the holder of `delegate` read, or send as, `owner`."""
         lent, borrower = await self._box(owner), await self._box(delegate)
         if lent.bal.bal_id == borrower.bal.bal_id:
@@ -174,7 +174,7 @@ class Boxes:
         await self._commit(unit, lent.bal, "delegate", by, right=right.value, delegate=borrower.bal)
 
     async def revoke(
-        self, owner: Mailbox, delegate: Mailbox, right: Right | None = None, *, by: Operator
+        self, owner: Mailbox, delegate: Mailbox, right: Right | None = None, *, by: Actor
     ) -> None:
         """Take a right back (all when None)."""
         lent, borrower = await self._box(owner), await self._box(delegate)
@@ -207,7 +207,7 @@ class Boxes:
         """Raise PasswordRefused now for what `set_password` would refuse, before anything is made."""
         check_policy(password, mailbox)
 
-    async def set_password(self, mailbox: Mailbox, password: bytes, *, by: Operator) -> None:
+    async def set_password(self, mailbox: Mailbox, password: bytes, *, by: Actor) -> None:
         """Set the one chosen password. Raises PasswordRefused with the reason."""
         box = await self._box(mailbox)
         self._demand_not_closed(box.bal)
@@ -215,7 +215,7 @@ class Boxes:
         await self._store_password(box, CHOSEN, "chosen", encoded, by)
 
     async def generate_password(
-        self, mailbox: Mailbox, *, label: str, by: Operator, expires_at: int | None = None
+        self, mailbox: Mailbox, *, label: str, by: Actor, expires_at: int | None = None
     ) -> DevicePassword:
         """Make a password for one device; show it once, it is kept nowhere. `expires_at`: seconds since 1970."""
         box = await self._box(mailbox)
@@ -233,7 +233,7 @@ class Boxes:
         await self._store_password(box, password.credential_id, label, encoded, by, expires_at)
         return password
 
-    async def revoke_password(self, mailbox: Mailbox, credential_id: str, *, by: Operator) -> None:
+    async def revoke_password(self, mailbox: Mailbox, credential_id: str, *, by: Actor) -> None:
         """End one password; others go on."""
         box = await self._box(mailbox)
         found = box.credential(credential_id)
@@ -244,13 +244,13 @@ class Boxes:
         await self._commit(unit, box.bal, "passwd-revoke", by)
 
     # --- looking --------------------------------------------------------------------------------------------
-    async def look(self, mailbox: Mailbox, *, by: Operator) -> KnownBox:
+    async def look(self, mailbox: Mailbox, *, by: Actor) -> KnownBox:
         """One box with its passwords' labels and dates; looking is audited."""
         box = await self._box(mailbox)
         await self._audit.append(_event(box.bal, "show", by))
         return box
 
-    async def list_boxes(self, *, by: Operator, domain: str | None = None) -> Sequence[ListedBox]:
+    async def list_boxes(self, *, by: Actor, domain: str | None = None) -> Sequence[ListedBox]:
         """Every box, by number; looking is audited."""
         boxes = [
             ListedBox(bal=bal, created_at=row.created_at, changed_at=row.changed_at)
@@ -272,7 +272,7 @@ class Boxes:
         if kind is not BalKind.CITOYENNE and holds_ins:
             raise BoxRefused("this local part is an INS: only a citizen's box (CIT) may have it")
 
-    async def _add(self, bal: Bal, by: Operator) -> Bal:
+    async def _add(self, bal: Bal, by: Actor) -> Bal:
         # Folders first: a box that is open has its INBOX, whatever happens between the two writes.
         await self._create_box(bal.bal_id, bal.quota_octets)
         unit = UnitOfWork()
@@ -293,7 +293,7 @@ class Boxes:
         return bal
 
     async def _to_state(
-        self, box: KnownBox, after: BalState, act: str, by: Operator, unit: UnitOfWork | None = None
+        self, box: KnownBox, after: BalState, act: str, by: Actor, unit: UnitOfWork | None = None
     ) -> Bal:
         unit = unit or UnitOfWork()
         before = box.bal.state
@@ -308,7 +308,7 @@ class Boxes:
         credential_id: str,
         label: str,
         encoded: str,
-        by: Operator,
+        by: Actor,
         expires_at: int | None = None,
     ) -> None:
         bal_id = box.bal.bal_id
@@ -337,7 +337,7 @@ class Boxes:
         unit: UnitOfWork,
         bal: Bal,
         act: str,
-        by: Operator,
+        by: Actor,
         delegate: Bal | None = None,
         **facts: str,
     ) -> None:
@@ -361,7 +361,7 @@ class Boxes:
 
 
 def _event(
-    bal: Bal, act: str, by: Operator, delegate: Bal | None = None, facts: Mapping[str, str] | None = None
+    bal: Bal, act: str, by: Actor, delegate: Bal | None = None, facts: Mapping[str, str] | None = None
 ) -> AuditEvent:
     persons = {"login": str(bal.mailbox), "operator": by.name}
     if delegate is not None:

@@ -18,7 +18,7 @@ from core.testing.audit import MemoryAuditTrail
 from core.testing.clock import FakeClock
 from core.testing.vault import MemoryVault
 from trust_directory.box_cache import BoxCache
-from trust_directory.boxes import MAX_DEVICES, Boxes, BoxRefused, Operator
+from trust_directory.boxes import MAX_DEVICES, Actor, Boxes, BoxRefused
 from trust_directory.changes import AddressTaken, BoxChangedMeanwhile
 from trust_directory.passwords import CHOSEN, PasswordHashes, PasswordRefused
 from trust_directory.sealed_boxes import SealedBoxes
@@ -27,7 +27,7 @@ from trust_directory.storage import BoxApplier, BoxReader
 from vaguemestre.committer import GroupCommitter
 from vaguemestre.database import Database
 
-PIERRE = Operator("pierre")
+PIERRE = Actor("pierre")
 SETTINGS = AccountSettings(
     domains=frozenset({Domain.parse("ch-rivage.mssante.example"), Domain.parse("cabinet.mssante.example")})
 )

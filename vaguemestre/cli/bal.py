@@ -21,8 +21,7 @@ from vaguemestre.cli.config import DEFAULT_CONFIG, ConfigFile
 from vaguemestre.cli.tables import console
 
 if TYPE_CHECKING:
-    from trust_directory.boxes import ListedBox
-    from trust_directory.boxes import Operator as Actor
+    from trust_directory.boxes import Actor, ListedBox
     from trust_directory.sealed_boxes import KnownBox
     from vaguemestre.wiring import Operator
 
@@ -253,7 +252,7 @@ def _print_generated(text: str) -> None:
 
 
 def _actor() -> Actor:
-    from trust_directory.boxes import Operator as Actor
+    from trust_directory.boxes import Actor
     from vaguemestre.cli.context import acting_operator
 
     return Actor(acting_operator())
