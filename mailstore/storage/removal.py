@@ -15,7 +15,7 @@ from mailstore.storage.tables import BOX, MESSAGE, MESSAGE_SEALED, VANISHED
 
 HEAVY = 10_000
 """The weight of a change that may touch a whole folder: its statements leave the loop."""
-SLICE = 500  # ours: rows worked on before the loop gets its turn
+SLICE = 250  # ours: rows worked on (about 5 ms) before the loop gets its turn
 
 _PLACE = sa.bindparam("b_place", type_=sa.BigInteger)
 _LOW = sa.bindparam("b_low", type_=sa.BigInteger)
