@@ -243,12 +243,15 @@ def _tokens(body: bytes) -> list[tuple[str, bytes]]:
         if match is None:
             raise AddressInvalid("this address list cannot be read")
         kind = match.lastgroup or ""
-        position = _comment_end(body, position) if kind == "comment" else match.end()
+        start, position = position, _comment_end(body, position) if kind == "comment" else match.end()
+        if kind == "comment" and _ADDRESS_MARK.search(body, start, position):
+            raise AddressInvalid("a comment holds what some readers take for an address")
         tokens.append((kind, match.group() if kind not in _BETWEEN else b" "))
     return tokens
 
 
 _BETWEEN = ("blank", "comment")
+_ADDRESS_MARK = re.compile(rb"[<>@]")
 
 
 def _comment_end(body: bytes, start: int) -> int:
@@ -303,11 +306,19 @@ def _one_mailbox(tokens: list[tuple[str, bytes]]) -> NamedMailbox:
         raise AddressInvalid("an address has exactly one < and > and nothing after it")
     mailbox = _addr_spec(_trimmed(tokens[start + 1 : -1], ("blank",)))
     name = tokens[:start]
-    for kind, octets in name:
-        # A name that holds a second address is read as the address by some; repeating the same one is harmless.
-        if kind == "word" and b"@" in octets and _addr_spec([(kind, octets)]) != mailbox:
-            raise AddressInvalid("another address stands before the address")
+    words = [octets for kind, octets in name if kind not in _BETWEEN]
+    if any(_NOT_IN_NAMES.search(octets) for kind, octets in name if kind == "word"):
+        raise AddressInvalid("a display name holds what some readers take for an address")
+    # A name that is an address is read as the address by some; the same one, alone, is harmless.
+    if any(kind == "word" and b"@" in octets for kind, octets in name) and (
+        len(words) > 1 or _addr_spec([("word", words[0])]) != mailbox
+    ):
+        raise AddressInvalid("another address stands before the address")
     return NamedMailbox(mailbox, b"".join(octets for _, octets in name).strip())
+
+
+# RFC 5322 §3.2.3: brackets and backslashes are specials; outside quotes, readers part ways after them
+_NOT_IN_NAMES = re.compile(rb"[\[\]\\]|\A\.")
 
 
 def _trimmed(tokens: list[tuple[str, bytes]], kinds: tuple[str, ...]) -> list[tuple[str, bytes]]:
