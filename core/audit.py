@@ -42,6 +42,7 @@ class AuditKind(enum.Enum):
     TRUST_LIST_REFUSED = "trust-list-refused"
     CERTIFICATE_CHANGED = "certificate-changed"
     QUEUE_ACT = "queue-act"
+    BACKED_UP = "backed-up"
     STARTED = "started"
     STOPPED = "stopped"
     TRACE_READ = "trace-read"

@@ -1,7 +1,8 @@
 """Why a letter waits, in sentences, and what to do about it. Pure.
 
 What it is: `why`, the closed words for what a person does and for what reason, and the small ways of writing times.
-What it is not: the plan (`routing`) or the acts themselves (`vaguemestre.spool_desk`). Every reply that a letter can wait with has its advice; a test holds the list complete.
+What it is not: the plan (`routing`) or the acts themselves (`vaguemestre.spool_desk`). Every reply that a letter can
+wait with has its advice; a test holds the list complete.
 """
 
 from __future__ import annotations
