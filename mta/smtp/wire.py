@@ -12,8 +12,7 @@ import secrets
 import ssl
 import traceback
 from collections.abc import Iterable
-from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import structlog
 from aiosmtpd.smtp import SMTP
@@ -36,15 +35,11 @@ class Ended(Exception):
     """The conversation is over; what had to be said was said."""
 
 
-@cache
-def _commands_of(kind: type) -> tuple[str, ...]:
-    return tuple(name for name in dir(kind) if name.startswith("smtp_"))
-
-
 class SmtpWire(SMTP):  # type: ignore[misc]  # aiosmtpd carries no types
     """One connection, without its commands."""
 
     line_length_limit = BLOCK
+    _commands: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, door: Door, loop: asyncio.AbstractEventLoop, *, is_admitted: bool) -> None:
         super().__init__(None, hostname=door.settings.hostname, loop=loop)
@@ -66,9 +61,12 @@ class SmtpWire(SMTP):  # type: ignore[misc]  # aiosmtpd carries no types
             session_id=secrets.token_hex(SESSION_ID_OCTETS), listener=door.listener, network=""
         )
 
+    def __init_subclass__(cls) -> None:
+        cls._commands = tuple(name for name in dir(cls) if name.startswith("smtp_"))
+
     def __dir__(self) -> Iterable[str]:
         """The commands only: aiosmtpd looks for them with dir(), at each connection, for 0.2 ms otherwise."""
-        return _commands_of(type(self))
+        return self._commands
 
     # --- the stream protocol -------------------------------------------------------------------------------
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
