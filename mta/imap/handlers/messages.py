@@ -17,7 +17,9 @@ from mta.imap.sequence import SequenceSet, compact
 if TYPE_CHECKING:
     from mta.imap.conversation import Conversation
 
-SLICE = 1000  # answers of STORE that are written at once
+SLICE = (
+    1000  # messages of one step of STORE: it need not be all or none (RFC 3501 §6.4.6), the loop must go on
+)
 MAX_KEYWORDS = 256  # ours: different keywords of one folder
 
 
@@ -44,21 +46,19 @@ async def store(conversation: Conversation, command: messages.Store) -> bytes:
     new = {name.lower() for name in names if not flags.is_system(name)} - view.keywords.keys()
     if len(view.keywords) + len(new) > MAX_KEYWORDS and command.operation != "remove":
         raise Declined(status_text.LIMIT)
-    if not rows:
-        return b"OK STORE completed"
     change = FlagChange(operation=command.operation, flags=names)
-    after, _ = await conversation.ports.store.store_flags(
-        view.folder.folder_id, [row.uid for row in rows], change
-    )
-    view.absorb_rows(after)
-    if view.has_new_keywords:
-        conversation.tell(view.flags_lines())  # RFC 3501 §7.2.6: before a flag is used
-    if not command.silent:
-        await _tell_flags(conversation, after, with_uid=command.by_uid)
+    for start in range(0, len(rows), SLICE):
+        uids = [row.uid for row in rows[start : start + SLICE]]
+        after, _ = await conversation.ports.store.store_flags(view.folder.folder_id, uids, change)
+        view.absorb_rows(after)
+        if view.has_new_keywords:
+            conversation.tell(view.flags_lines())  # RFC 3501 §7.2.6: before a flag is used
+        if not command.silent:
+            await conversation.pour(_flags_lines(conversation, after, with_uid=command.by_uid))
     return b"OK STORE completed"
 
 
-async def _tell_flags(conversation: Conversation, rows: Sequence[MessageRow], *, with_uid: bool) -> None:
+def _flags_lines(conversation: Conversation, rows: Sequence[MessageRow], *, with_uid: bool) -> bytes:
     view = conversation.view
     lines: list[bytes] = []
     for row in rows:
@@ -66,10 +66,7 @@ async def _tell_flags(conversation: Conversation, rows: Sequence[MessageRow], *,
         if position is not None:
             recent = view.is_recent(row.uid)
             lines.append(responses.flags_changed(position + 1, row, recent=recent, with_uid=with_uid))
-        if len(lines) >= SLICE:
-            await conversation.pour(b"".join(lines))
-            lines.clear()
-    conversation.tell(b"".join(lines))
+    return b"".join(lines)
 
 
 async def copy(conversation: Conversation, command: messages.Copy) -> bytes:

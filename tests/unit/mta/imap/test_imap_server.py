@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import aioimaplib
 import pytest
 import trustme
 from twisted.internet import ssl as twisted_ssl
@@ -228,11 +229,11 @@ async def test_without_a_key_the_connection_ends_and_nothing_is_said_in_clear(
     space: Any, broken: StaticTls
 ) -> None:
     def work(port: int) -> bytes:
-        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as raw:
-            try:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as raw:
                 return raw.recv(100)
-            except ConnectionError:
-                return b""
+        except ConnectionError:
+            return b""
 
     async with listening(space, broken, implicit=True) as (_, port):
         assert await in_thread(lambda: work(port)) == b""
@@ -279,3 +280,20 @@ async def test_a_client_that_reads_nothing_is_cut(make_space: Any, tls: StaticTl
             await factory._gone.wait()
         assert factory.limits.open == 0
         client.close()
+
+
+async def test_aioimaplib_on_the_same_loop_searches_and_idles(space: Any, tls: StaticTls) -> None:
+    await space.deliver_document()
+    async with listening(space, tls, implicit=True) as (_, port):
+        client = aioimaplib.IMAP4_SSL("localhost", port, timeout=PATIENCE, ssl_context=tls.client)
+        await client.wait_hello_from_server()
+        assert (await client.login(ADDRESS, PASSWORD)).result == "OK"
+        assert (await client.select("INBOX")).lines[0].startswith(b"FLAGS")
+        assert (await client.uid_search("SUBJECT short OR SEEN UNSEEN")).lines[0] == b""
+        assert (await client.uid_search("FROM rivage")).lines[0] == b"1"
+        idle = await client.idle_start(timeout=PATIENCE)
+        await space.deliver()
+        assert await client.wait_server_push() == [b"2 EXISTS", b"2 RECENT"]
+        client.idle_done()
+        await asyncio.wait_for(idle, PATIENCE)
+        await client.logout()
