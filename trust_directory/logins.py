@@ -27,7 +27,14 @@ from core.errors import GatewayError, ReplyError
 from core.unit_of_work import UnitOfWork
 from trust_directory.box_cache import BoxCache
 from trust_directory.changes import CredentialUsed
-from trust_directory.passwords import CHOSEN, PasswordHashes, PasswordRefused, device_form, normalise
+from trust_directory.passwords import (
+    CHOSEN,
+    DevicePassword,
+    PasswordHashes,
+    PasswordRefused,
+    device_form,
+    normalise,
+)
 from trust_directory.sealed_boxes import Credential, KnownBox
 from trust_directory.settings import AccountSettings
 from trust_directory.throttle import Throttle, network_of
@@ -48,6 +55,12 @@ class _Attempt:
     password: bytes
     network: str
     digest: bytes
+    device: DevicePassword | None
+
+    @property
+    def is_guessable(self) -> bool:
+        """Whether a person may have chosen this password."""
+        return self.device is None
 
     def __repr__(self) -> str:
         return "_Attempt(…)"
@@ -97,7 +110,7 @@ class Logins:
             mailbox, name = None, login.lower()
         subject = self._boxes.sealed.pseudonym(name)
         digest = hmac.digest(self._process_key, subject.encode() + b"\0" + password, hashlib.sha256)
-        return _Attempt(mailbox, subject, password, network_of(network), digest)
+        return _Attempt(mailbox, subject, password, network_of(network), digest, device_form(password))
 
     def _ended(self, key: tuple[bytes, str], task: asyncio.Task[Account]) -> None:
         del self._running[key]
@@ -105,7 +118,8 @@ class Logins:
             task.exception()  # seen, even when every client hung up
 
     async def _evaluate(self, attempt: _Attempt) -> Account:
-        if self._throttle.admit(attempt.subject, attempt.network, self._clock.monotonic()) > 0:
+        who, guessable = (attempt.subject, attempt.network), attempt.is_guessable
+        if self._throttle.admit(*who, self._clock.monotonic(), is_guessable=guessable) > 0:
             raise ReplyError(reply.AUTHENTICATION_LOCKED)
         try:
             box = await self._boxes.find(attempt.mailbox) if attempt.mailbox else None
@@ -115,11 +129,11 @@ class Logins:
                 box = await self._boxes.get(box.bal.bal_id)
                 credential = self._usable(box, credential.credential_id, credential.encoded)
         except GatewayError as error:
-            self._throttle.not_evaluated(attempt.subject, attempt.network)
+            self._throttle.not_evaluated(*who, is_guessable=guessable)
             raise ReplyError(reply.LOCAL_ERROR) from error
         if box is None or credential is None:
             raise ReplyError(reply.AUTHENTICATION_FAILED)
-        self._throttle.succeeded(attempt.subject, attempt.network)
+        self._throttle.succeeded(*who, is_guessable=guessable)
         self._remember(box, credential, attempt)
         await self._note_use(box, credential)
         return box.account
@@ -128,7 +142,7 @@ class Logins:
         remembered = self._remembered(box, attempt)
         if remembered is not None:
             return remembered
-        device = device_form(attempt.password)
+        device = attempt.device
         candidate = self._usable(box, device.credential_id) if device else None
         if device is not None and candidate is not None:
             octets = device.canonical

@@ -81,22 +81,25 @@ class Throttle:
         self._counters: OrderedDict[tuple[str, str], _Counter] = OrderedDict()
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
 
-    def admit(self, subject: str, network: str, now: float) -> float:
+    def admit(self, subject: str, network: str, now: float, *, is_guessable: bool = True) -> float:
         """0.0 when the attempt may be evaluated (it is counted as failed until told otherwise).
 
-        Else the seconds to wait; such an attempt is not counted and must not be evaluated.
+        Else the seconds to wait; such an attempt is not counted and must not be evaluated. An attempt that is
+        not guessable (it has the form of a generated password, 138 bits) is not watched by login alone: failures
+        elsewhere never shut out a device that has its own password. Say the same when it ends.
         """
-        waits = [self._wait(key, now) for key, _ in self._watching(subject, network)]
+        watching = self._watching(subject, network, is_guessable)
+        waits = [self._wait(key, now) for key, _ in watching]
         longest = max(waits)
         if longest > 0:
             return longest
-        for key, limit in self._watching(subject, network):
+        for key, limit in watching:
             self._count(key, limit, now)
         return 0.0
 
-    def succeeded(self, subject: str, network: str) -> None:
+    def succeeded(self, subject: str, network: str, *, is_guessable: bool = True) -> None:
         """The password was right: the pair starts afresh and is known; shared counts get this attempt back."""
-        watching = self._watching(subject, network)
+        watching = self._watching(subject, network, is_guessable)
         self._counters.pop((subject, network), None)
         for key, limit in watching[1:]:
             self._take_back(key, limit)
@@ -105,9 +108,9 @@ class Throttle:
         if len(self._known) > self._limits.known_pairs:
             self._known.popitem(last=False)
 
-    def not_evaluated(self, subject: str, network: str) -> None:
+    def not_evaluated(self, subject: str, network: str, *, is_guessable: bool = True) -> None:
         """The attempt was admitted but nobody looked at the password (overload): it counts for nothing."""
-        for key, limit in self._watching(subject, network):
+        for key, limit in self._watching(subject, network, is_guessable):
             self._take_back(key, limit)
 
     def forgive(self, subject: str) -> None:
@@ -121,12 +124,13 @@ class Throttle:
         """How many counters are held, for the metrics."""
         return len(self._counters)
 
-    def _watching(self, subject: str, network: str) -> list[tuple[tuple[str, str], int]]:
+    def _watching(self, subject: str, network: str, is_guessable: bool) -> list[tuple[tuple[str, str], int]]:
         pair = ((subject, network), self._limits.pair_failures)
         if (subject, network) in self._known:
             return [pair]
         shared = self._limits.shared_failures
-        return [pair, (("", network), shared), ((subject, ""), shared)]
+        watching = [pair, (("", network), shared)]
+        return [*watching, ((subject, ""), shared)] if is_guessable else watching
 
     def _wait(self, key: tuple[str, str], now: float) -> float:
         counter = self._counters.get(key)

@@ -290,6 +290,19 @@ async def test_the_holder_is_not_locked_out_by_a_guesser_elsewhere(desk: Desk) -
     assert await desk.login() == "open"
 
 
+async def test_a_device_with_its_own_password_is_not_locked_out_even_where_it_is_new(desk: Desk) -> None:
+    for n in range(300):
+        await desk.login(b"guess %d" % n, network=f"203.0.113.{n % 250}")
+    assert await desk.login() == "AUTHENTICATION_LOCKED"
+    assert await desk.login(DEVICE.text.encode()) == "open"
+
+
+async def test_guessing_generated_passwords_is_slowed_too(desk: Desk) -> None:
+    guesses = [DEVICE.text[:-3].encode() + b"%03d" % n for n in range(222, 322)]
+    replies = [await desk.login(guess.replace(b"0", b"a").replace(b"1", b"b")) for guess in guesses]
+    assert replies.count("AUTHENTICATION_FAILED") == 10
+
+
 async def test_ten_connections_of_one_client_at_once_are_one_attempt(desk: Desk) -> None:
     assert set(await asyncio.gather(*(desk.login() for _ in range(15)))) == {"open"}
     assert len(desk.hashes.checked) == 1

@@ -93,6 +93,19 @@ def test_a_known_device_may_not_guess_without_end_either() -> None:
     assert guesses(throttle, "doctor", HERE, at=1.0) == 10
 
 
+def test_what_nobody_can_guess_is_not_watched_by_login_alone() -> None:
+    throttle = Throttle()
+    for n in range(250):
+        throttle.admit("s", f"198.51.100.{n}", 0.0)
+    assert throttle.admit("s", HERE, 1.0) > 0
+    assert throttle.admit("s", HERE, 1.0, is_guessable=False) == 0.0
+    throttle.not_evaluated("s", HERE, is_guessable=False)
+    assert throttle.admit("s", HERE, 1.0) > 0  # the lock of the login stands for what can be guessed
+    assert throttle.admit("s", HERE, 1.0, is_guessable=False) == 0.0
+    throttle.succeeded("s", HERE, is_guessable=False)
+    assert throttle.admit("s", HERE, 1.0) == 0.0  # known from now on
+
+
 def test_a_success_gives_its_own_count_back_and_no_more() -> None:
     throttle = Throttle()
     for n in range(99):
