@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+import sqlalchemy as sa
 
 from core.errors import ConfigurationError, StoreError
+from mailstore.storage.tables import METADATA
 from vaguemestre.database import Database, check_schema, migrate
 
 
@@ -50,3 +54,46 @@ async def test_a_failing_block_leaves_nothing_and_the_error_is_ours(database: Da
         await database.run(lambda c: (c.exec_driver_sql(insert), c.exec_driver_sql(insert)))
     async with database.read() as connection:
         assert (await connection.exec_driver_sql("SELECT count(*) FROM vault_key")).scalar() == 0
+
+
+async def test_a_reader_that_goes_away_at_any_moment_leaves_no_old_view_behind(database: Database) -> None:
+    async def read() -> None:
+        async with database.read(snapshot=True) as connection:
+            for _ in range(3):
+                await connection.exec_driver_sql("SELECT count(*) FROM vault_key")
+
+    for moment in range(25):
+        leaving = [asyncio.ensure_future(read()) for _ in range(4)]
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        for task in leaving:
+            task.cancel()
+        await asyncio.gather(*leaving, return_exceptions=True)
+        insert = f"INSERT INTO vault_key VALUES ('k{moment}', 'k', 'x', 1)"
+        await database.run(lambda c, insert=insert: c.exec_driver_sql(insert))
+        for _ in range(4):  # every reader of the pool
+            async with database.read() as connection:
+                count = (await connection.exec_driver_sql("SELECT count(*) FROM vault_key")).scalar()
+                assert count == moment + 1
+
+
+async def test_the_tables_of_the_code_are_those_of_the_migrations(database: Database) -> None:
+    def columns(connection: sa.Connection) -> dict[str, set[tuple[str, bool, bool]]]:
+        inspector = sa.inspect(connection)
+        return {
+            name: {
+                (column["name"], column["nullable"], isinstance(column["type"], sa.LargeBinary))
+                for column in inspector.get_columns(name)
+            }
+            for name in METADATA.tables
+        }
+
+    async with database.read() as connection:
+        migrated = await connection.run_sync(columns)
+    assert migrated == {
+        name: {
+            (column.name, bool(column.nullable), isinstance(column.type, sa.LargeBinary))
+            for column in table.columns
+        }
+        for name, table in METADATA.tables.items()
+    }
