@@ -304,12 +304,7 @@ class Conversation:
         await self.leave_folder()
         self._is_woken = False
         self._unsubscribe = self.ports.feed.subscribe(view.folder.folder_id, self._wake)
-        try:
-            view.absorb(await self.ports.store.changes(view.folder.folder_id, 0))
-        except BaseException:
-            self._unsubscribe()
-            self._unsubscribe = None
-            raise
+        view.absorb(await self.ports.store.changes(view.folder.folder_id, 0))
         self.session.selected(view)
 
     async def leave_folder(self) -> None:

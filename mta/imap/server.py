@@ -16,12 +16,14 @@ import secrets
 from typing import Any
 
 import structlog
+from OpenSSL import SSL
 from twisted.internet import interfaces
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from core.errors import GatewayError
 from core.ports import TlsContexts
 from mta.imap.channel import ImapMetrics, Ports, Shared
 from mta.imap.conversation import Conversation
@@ -156,7 +158,7 @@ class ImapProtocol(Protocol):
         """See `Channel`: with the context of this moment, so that a renewed certificate is used at once."""
         try:
             context = self._factory.tls.twisted_server()
-        except Exception as error:
+        except (GatewayError, OSError, SSL.Error) as error:
             _log.error("imap-tls-unavailable", listener=self._factory.listener, error=type(error).__name__)
             raise ConnectionError("TLS is not to be had") from error
         was_producing = self._conversation is not None

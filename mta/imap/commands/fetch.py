@@ -147,7 +147,7 @@ def _fields(cursor: Cursor) -> list[bytes]:
             cursor.space()
         name = cursor.astring()
         # The name is told again in the answer: it must be one that can be told as it is (RFC 5322 §2.2).
-        if not name or any(not 33 <= octet <= 126 or octet in b':()"\\{[]' for octet in name):
+        if not name or any(not 33 <= octet <= 126 or octet in b':()"\\{[]%*' for octet in name):
             raise SyntaxInvalid("this is not the name of a field")
         names.append(name)
         if len(names) > MAX_FIELDS:

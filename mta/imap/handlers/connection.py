@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from core import reply
 from core.audit import AuditEvent, AuditKind
-from core.errors import ReplyError
+from core.errors import GatewayError, ReplyError
 from mta.imap.commands import connection
 from mta.imap.handlers.declined import Declined
 from mta.imap.responses import status_text
@@ -109,7 +109,7 @@ async def _log_in(conversation: Conversation, login: str, password: bytes) -> by
     persons = {"login": str(account.bal.mailbox)}
     try:
         await conversation.ports.audit.append(AuditEvent(kind=AuditKind.LOGIN, facts=facts, persons=persons))
-    except BaseException:
+    except GatewayError:
         conversation.uncount_account()
         raise
     session.logged_in(account)
