@@ -57,3 +57,10 @@ class Door:
         """The TLS material of the moment, so that a reload reaches the next connection."""
         asks = extensions.asks_client_certificate(self.listener)
         return self.tls.relay_server() if asks else self.tls.submission_server()
+
+
+def tls_failure(error: Exception) -> str:
+    """Why a handshake failed, in OpenSSL's fixed words; nothing that the peer wrote."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    return getattr(error, "reason", None) or type(error).__name__

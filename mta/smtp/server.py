@@ -18,7 +18,7 @@ import structlog
 
 from mta.smtp import extensions
 from mta.smtp.connection import SmtpConnection
-from mta.smtp.door import Door
+from mta.smtp.door import Door, tls_failure
 
 log = structlog.get_logger()
 BACKLOG = 1024  # ours: connections the kernel keeps for us while the loop is busy
@@ -79,8 +79,7 @@ class Running:
                 door.limits.leave(address)
             if not isinstance(error, Exception):
                 raise
-            reason = getattr(error, "reason", None) or type(error).__name__
-            log.info("smtp_tls_failed", listener=door.listener.value, reason=reason)
+            log.info("smtp_tls_failed", listener=door.listener.value, reason=tls_failure(error))
 
     def _tick(self) -> None:
         self.sweep()
@@ -94,8 +93,10 @@ class Running:
 
     async def close(self, grace: float = 30.0) -> None:
         """Take no more, answer 421 to the idle, wait `grace` seconds for letters under way, cut the rest."""
-        for task in tuple(self._tasks):
+        tasks = tuple(self._tasks)
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._socket.close()
         for connection in tuple(self._door.connections):
             connection.stop()

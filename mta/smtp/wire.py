@@ -20,7 +20,7 @@ from aiosmtpd.smtp import SMTP
 from core import reply
 from core.errors import LocalProtocolError
 from mta.rooms import Session
-from mta.smtp.door import Door
+from mta.smtp.door import Door, tls_failure
 from mta.smtp.limits import DataPace, ErrorBudget, Patience
 from mta.smtp.reader import BLOCK, SmtpReader
 
@@ -173,7 +173,7 @@ class SmtpWire(SMTP):  # type: ignore[misc]  # aiosmtpd carries no types
         try:
             await self._writer.start_tls(context, ssl_handshake_timeout=self._settings.handshake_timeout)
         except OSError as error:
-            self._log("smtp_tls_failed", reason=getattr(error, "reason", None) or type(error).__name__)
+            self._log("smtp_tls_failed", reason=tls_failure(error))
             self._is_lost = True
             self.transport.abort()
             raise Ended from error

@@ -165,7 +165,10 @@ def test_a_certificate_of_a_strange_authority_gets_no_conversation(loop_factory:
             with pytest.raises((OSError, smtplib.SMTPServerDisconnected)):
                 say_hello_under_tls(client, client_context(stranger))
 
-    assert with_client(Listener.RELAY, talk, loop_factory).sessions == []
+    with capture_logs() as logs:
+        assert with_client(Listener.RELAY, talk, loop_factory).sessions == []
+    reasons = [entry["reason"] for entry in logs if entry["event"] == "smtp_tls_failed"]
+    assert reasons == ["unable to get local issuer certificate"]
 
 
 def say_hello_under_tls(client: smtplib.SMTP, context: ssl.SSLContext) -> None:
