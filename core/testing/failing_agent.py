@@ -40,7 +40,6 @@ class Peer:
 class FailingAgent:
     """Gives the next step of its script to every recipient of a call; when the script is over, it relays."""
 
-    action = "relay"
     prepared: Checkpoint | None = None
     committed = Checkpoint.RELAY_COMMITTED
 

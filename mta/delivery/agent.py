@@ -65,12 +65,15 @@ class Attempt:
 class DeliveryAgent(Protocol):
     """Delivers to the recipients of one kind of action."""
 
-    action: str
-    """How the spool and the trace call it: `local`, `relay`."""
-    prepared: Checkpoint | None
-    """The point passed when `prepare` is done, if it has one."""
-    committed: Checkpoint
-    """The point passed when the outcomes are durable."""
+    @property
+    def prepared(self) -> Checkpoint | None:
+        """The point passed when `prepare` is done, if it has one."""
+        ...
+
+    @property
+    def committed(self) -> Checkpoint:
+        """The point passed when the outcomes are durable."""
+        ...
 
     def lane_of(self, recipient: PlannedRecipient) -> str:
         """The queue this recipient belongs to; the letter's recipients of one lane go together."""

@@ -43,6 +43,8 @@ class Engine:
         self._in_hand: dict[tuple[str, int], Claim] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closing = False
+        self._starved: set[str] = set()
+        """Domains of which more is due than there was room for."""
         self.wake: Callable[[], None] = _nobody
         """Set by the scheduler: called when something became due that is not in hand."""
 
@@ -53,11 +55,28 @@ class Engine:
         return not self._is_closing and len(self._in_hand) < self._settings.in_hand
 
     def room_for(self, domain: str) -> int:
-        """How many recipients of this domain the scheduler may bring now."""
+        """How many recipients of this domain the scheduler may bring now; it is woken when there is more."""
+        room = self._room(domain)
+        if room:
+            self._starved.discard(domain)
+        else:
+            self._starved.add(domain)
+        return room
+
+    def _room(self, domain: str) -> int:
         if not self.has_room:
             return 0
         free = self._settings.in_hand - len(self._in_hand)
         return max(0, min(free, self._settings.lane_length - self._lanes.waiting(domain)))
+
+    def _let_go(self, group: Group) -> None:
+        """These are not in hand any more; half an empty lane is worth a look into the database."""
+        for state in group.states:
+            self._in_hand.pop((group.letter.item.spool_id, state.index), None)
+        enough = (self._settings.lane_length + 1) // 2
+        if any(self._room(domain) >= enough for domain in self._starved):
+            self._starved.clear()
+            self.wake()
 
     def submitted(self, claim: Claim, octets: bytes | None = None) -> None:
         """Work on a letter that has just become durable; `octets` spares reading them back.
@@ -151,7 +170,6 @@ class Engine:
 
     # --- room 7 ---------------------------------------------------------------------------------------------
     async def _deliver(self, group: Group) -> None:
-        spool_id = group.letter.item.spool_id
         agent = self._parts.agents.get(group.action)
         try:
             attempt = await self._attempt(group, agent)
@@ -162,8 +180,7 @@ class Engine:
             self._report_bug(group.letter.item, error)
             return
         finally:
-            for state in group.states:
-                self._in_hand.pop((spool_id, state.index), None)
+            self._let_go(group)
         if agent is not None:
             self._parts.checkpoints(agent.committed)
         if report is not None:
@@ -199,8 +216,7 @@ class Engine:
         except GatewayError as error:
             self._report_bug(item, error)  # the lease ends, and the scheduler finds them
         finally:
-            for state in group.states:
-                self._in_hand.pop((item.spool_id, state.index), None)
+            self._let_go(group)
 
     def _report_bug(self, item: SpoolItem, error: Exception) -> None:
         _log.error("room-failed", component="delivery", spool_id=item.spool_id, exc_info=error)

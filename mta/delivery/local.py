@@ -34,7 +34,6 @@ PrefixFor = Callable[[ReversePath], bytes]
 class LocalAgent:
     """Implements `DeliveryAgent` for `DeliverToMailbox`."""
 
-    action = "local"
     prepared = Checkpoint.LOCAL_PREPARED
     committed = Checkpoint.LOCAL_COMMITTED
 

@@ -47,7 +47,6 @@ class _Idle:
 class RelayAgent:
     """Implements `DeliveryAgent` for `RelayTo`."""
 
-    action = "relay"
     prepared = None
     committed = Checkpoint.RELAY_COMMITTED
 
@@ -122,8 +121,8 @@ class RelayAgent:
         outcomes = await connection.send(letter)
         if connection.is_open and connection.letters < self._settings.letters_per_connection:
             self._idle.setdefault(hop, []).append(_Idle(connection, self._clock.monotonic()))
-        else:
-            connection.close()
+        elif connection.is_open:
+            await connection.quit()
         facts = {
             "next-hop": connection.host,
             "peer": str(connection.peer.subject),

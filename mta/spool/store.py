@@ -17,9 +17,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
+from core import reply as replies
 from core.clock import Clock
 from core.envelope import Envelope
-from core.errors import LocalProtocolError, NotStored
+from core.errors import LocalProtocolError, NotStored, PermanentError
 from core.outcome import RemoteAnswer
 from core.ports import BlobStore, Vault
 from core.unit_of_work import Committer, UnitOfWork
@@ -36,6 +39,8 @@ from mta.spool.storage import (
     SpoolStorage,
     TakeDue,
 )
+
+_log = structlog.get_logger()
 
 VAULT_KEY = "spool"
 LEASE_SECONDS = 120.0  # ours: how long a letter rests when a whole node is lost; renewed three times as often
@@ -175,11 +180,30 @@ class SpoolStore:
         for row in change.taken:
             rows.setdefault(row["spool_id"], []).append(row)
         items = await self._storage.items(rows)
-        return [
-            Claim(self._open_item(items[spool_id]), tuple(self._open_recipient(row) for row in of))
-            for spool_id, of in rows.items()
-            if spool_id in items
-        ]
+        claims = []
+        for spool_id, of in rows.items():
+            try:
+                claims.append(
+                    Claim(self._open_item(items[spool_id]), tuple(self._open_recipient(row) for row in of))
+                )
+            except (PermanentError, KeyError) as error:
+                await self._hold_unreadable(spool_id, of, error)
+        return claims
+
+    async def _hold_unreadable(self, spool_id: str, rows: list[dict[str, Any]], error: Exception) -> None:
+        """An item that does not open any more is kept for a person and stops nobody else's letter."""
+        _log.error("spool-item-unreadable", spool_id=spool_id, error=type(error).__name__, component="spool")
+        unit = UnitOfWork()
+        for row in rows:
+            held = {
+                **row,
+                "state": State.HELD.value,
+                "next_due": None,
+                "owner": "",
+                "reply": replies.HELD_FOR_OPERATOR.name,
+            }
+            unit.add(ChangeRecipient(spool_id, row["position"], row["fence"], held))
+        await self._committer.commit(unit)
 
     def change(
         self, unit: UnitOfWork, item: SpoolItem, before: RecipientState, after: RecipientState

@@ -318,6 +318,19 @@ async def test_nobody_s_name_lies_in_clear(mail: Any) -> None:
         assert canary.lower() not in everything.lower()
 
 
+async def test_an_altered_item_is_held_and_stops_nobody_else_s_letter(mail: Any) -> None:
+    office = await opened(mail)
+    for number in range(3):
+        await office.accept(f"s{number}", PAUL, leased=False)
+    async with mail.database.write() as connection:
+        other = "(SELECT sealed FROM spool_item WHERE spool_id = 's0')"
+        await connection.exec_driver_sql(f"UPDATE spool_item SET sealed = {other} WHERE spool_id = 's1'")
+    taken = await office.spool.take([(CABINET.ascii, 10)])
+    assert sorted(claim.item.spool_id for claim in taken) == ["s0", "s2"]
+    rows = await mail.sql("SELECT state, reply FROM spool_recipient WHERE spool_id = 's1'")
+    assert [tuple(row) for row in rows] == [("held", "HELD_FOR_OPERATOR")]
+
+
 async def test_a_spool_that_is_not_open_takes_nothing(mail: Any) -> None:
     with pytest.raises(LocalProtocolError):
         await Office(mail).accept("s1", PAUL)
