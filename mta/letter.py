@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from core.address import Domain, Mailbox
 from core.clock import Clock
 from core.envelope import Envelope
-from core.message import HeaderMalformed, Message, check_header, message_id_of, originators_of
+from core.message import HeaderMalformed, Message, check_header, message_id_of
 from core.mime import parse_value
 from core.reply import Reply
 from mta import submission, trace
@@ -59,8 +59,7 @@ class LetterReader:
             )
         message = Message(kept)
         try:
-            check_header(kept)
-            originators = originators_of(message)
+            originators = check_header(message)
         except HeaderMalformed as error:
             return _unreadable(spool_id, octets, error.reply)
         return Letter(

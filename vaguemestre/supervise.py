@@ -39,8 +39,8 @@ def serve(configuration: Configuration) -> int:
     from twisted.internet import reactor
 
     life = loop.create_task(_Life(configuration, loop).live(reactor))
-    run: Any = reactor.run  # mypy sees the interface, which has no arguments
-    run(installSignalHandlers=False)
+    twisted: Any = reactor  # mypy sees the interface, whose run has no arguments
+    twisted.run(installSignalHandlers=False)
     return life.result()
 
 

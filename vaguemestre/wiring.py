@@ -156,6 +156,7 @@ class Operator:
             settings=settings,
             create_box=self.mail_store.create_box,
         )
+        self.boxes.watch(cache.expire)
 
     async def _usage(self, bal_id: int) -> int:
         now = self.clock.monotonic()

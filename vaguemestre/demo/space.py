@@ -249,7 +249,7 @@ class Space:
                 environment=Environment.TEST,
                 node=structure.key,
             ),
-            listen=replace(ListenSettings(host="127.0.0.1"), **dict(zip(DOORS, ports, strict=True))),
+            listen=_doors(ports),
             tls=TlsSettings(
                 identity=(IdentitySettings(certificate=keys / "operator.pem", key=keys / "operator.key"),),
                 anchors=self.ca,
@@ -337,6 +337,11 @@ def _operator_row(operator: OperatorProcess) -> dict[str, Any]:
         "pid": operator.pid,
         "ports": ports,
     }
+
+
+def _doors(ports: Sequence[int]) -> ListenSettings:
+    numbers: dict[str, Any] = dict(zip(DOORS, ports, strict=True))
+    return ListenSettings(host="127.0.0.1", **numbers)
 
 
 def _annuaire_rows() -> list[str]:
