@@ -216,7 +216,9 @@ class Database:
             await connection.commit()
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             meaning = translated(error)
-            # SQLITE_FULL and its like undo the transaction for certain; a lost connection leaves doubt.
+            # Whatever is still open on this connection must never be seen by the next transaction.
+            await connection.invalidate()
+            # Closing undoes what SQLite did not commit for certain; a lost server leaves doubt.
             if isinstance(meaning, FatalStoreError | StoreFull):
                 raise meaning from error
             raise OutcomeUnknown("the commit failed") from error

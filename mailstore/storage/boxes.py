@@ -268,19 +268,25 @@ async def _insert(connection: AsyncConnection, bal_id: int, names: Sequence[Seal
         await connection.execute(_UPDATE_VALIDITY, {"b_bal": bal_id, "b_last": last})
 
 
-async def _missing(
-    connection: AsyncConnection, bal_id: int, names: Sequence[SealedName], room_for: int
-) -> list[SealedName]:
+async def _missing(connection: AsyncConnection, bal_id: int, names: Sequence[SealedName]) -> list[SealedName]:
+    """Those of these names that no folder has; the box is locked."""
     await _lock(connection, bal_id)
     present = {row.name_key for row in await folder_rows(connection, bal_id)}
-    missing = [name for name in names if name.name_key not in present]
-    if len(present) + len(missing) + room_for > MAX_FOLDERS:
+    return [name for name in names if name.name_key not in present]
+
+
+async def _to_be_made(
+    connection: AsyncConnection, bal_id: int, names: Sequence[SealedName]
+) -> list[SealedName]:
+    """As `_missing`, when the box may have so many more. Raises PermanentError."""
+    missing = await _missing(connection, bal_id, names)
+    if missing and len(await folder_rows(connection, bal_id)) + len(missing) > MAX_FOLDERS:
         raise PermanentError("this box has as many folders as it may have")
     return missing
 
 
 async def _create_folders(connection: AsyncConnection, change: CreateFolders) -> None:
-    missing = await _missing(connection, change.bal_id, change.names, 0)
+    missing = await _to_be_made(connection, change.bal_id, change.names)
     wanted = change.names[-1]
     if wanted not in missing:
         raise PermanentError("a folder of this name is there already")
@@ -290,13 +296,13 @@ async def _create_folders(connection: AsyncConnection, change: CreateFolders) ->
 
 async def _rename_folders(connection: AsyncConnection, change: RenameFolders) -> None:
     targets = [name for _, name in change.renamed]
-    if len(await _missing(connection, change.bal_id, targets, 0)) != len(targets):
+    if len(await _missing(connection, change.bal_id, targets)) != len(targets):
         raise PermanentError("a folder of the new name is there already")
     moved = {folder_id for folder_id, _ in change.renamed}
     present = {row.folder_id for row in await folder_rows(connection, change.bal_id)}
     if not moved <= present:
         raise NotStored("no such folder")
-    above = await _missing(connection, change.bal_id, change.above, 0)
+    above = await _to_be_made(connection, change.bal_id, change.above)
     await _insert(connection, change.bal_id, above, change.now)
     rows = [
         {"b_folder": folder_id, "b_bal": change.bal_id, "b_name": name.name_key, "b_sealed": name.sealed}
