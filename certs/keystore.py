@@ -128,6 +128,10 @@ class Identity:
         """The certificate, DER."""
         return to_der(self.certificate)
 
+    def chain_der(self) -> tuple[bytes, ...]:
+        """The intermediates that we present with it, DER."""
+        return tuple(to_der(member) for member in self._chain)
+
 
 class KeyStore:
     """The identities of one role, of which the newest valid one is used."""
