@@ -19,7 +19,7 @@ import structlog
 
 from core.address import Domain, Mailbox
 from core.audit import AuditEvent, AuditKind
-from core.clock import SystemClock
+from core.clock import Clock, SystemClock
 from core.errors import ConfigurationError, FatalStoreError, GatewayError
 from mta.delivery.dns_lookup import DnsMxLookup
 from mta.delivery.engine import Engine
@@ -50,15 +50,21 @@ from vaguemestre.rehearsal import checkpoints_of
 from vaguemestre.wiring import Operator
 
 SPOOL_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: nothing to misread aloud
-SPOOL_ID_LENGTH = 20  # 100 random bits
+TIME_LETTERS, RANDOM_LETTERS = 9, 11  # milliseconds for a thousand years, and 55 random bits
 CRL_SECONDS = 5.0  # between two looks at the folder of CRLs
 GRACE_SECONDS = 10.0  # for letters under way when the process is told to stop
 _log = structlog.get_logger()
 
 
-def new_spool_id() -> str:
-    """A name for one letter, said in the 250 and in every trace."""
-    return "".join(secrets.choice(SPOOL_ALPHABET) for _ in range(SPOOL_ID_LENGTH))
+def spool_ids(clock: Clock) -> Callable[[], str]:
+    """Names for letters, said in the 250 and in every trace; they rise with time, so that indexes grow at one end."""
+
+    def new_spool_id() -> str:
+        number = int(clock.now().timestamp() * 1000)
+        letters = [SPOOL_ALPHABET[(number >> (5 * place)) & 31] for place in reversed(range(TIME_LETTERS))]
+        return "".join(letters) + "".join(secrets.choice(SPOOL_ALPHABET) for _ in range(RANDOM_LETTERS))
+
+    return new_spool_id
 
 
 class Node:
@@ -71,6 +77,7 @@ class Node:
         self.health = Health()
         self._checkpoints = checkpoints_of(configuration.rehearsal)
         self._hostname = Domain.parse(configuration.operator.hostname)
+        self._new_spool_id = spool_ids(operator.clock)
         self._relay = self._relay_agent()
         self._engine = self._build_engine()
         self._scheduler = Scheduler(
@@ -152,7 +159,7 @@ class Node:
             clock=operator.clock,
             reporting_mta=self._hostname,
             postmaster=Mailbox(settings.postmaster, first),
-            new_spool_id=new_spool_id,
+            new_spool_id=self._new_spool_id,
         )
 
     def _build_rooms(self) -> MailRooms:
@@ -172,7 +179,7 @@ class Node:
             relay_octets=configuration.letters.relay_octets,
         )
         reader = LetterReader(self._hostname, Domain.parse(configuration.operator.domains[0]), operator.clock)
-        return MailRooms(operator.facts, reader, keeping, operator.clock, limits, new_spool_id)
+        return MailRooms(operator.facts, reader, keeping, operator.clock, limits, self._new_spool_id)
 
     # --- at work --------------------------------------------------------------------------------------------
     async def start(self) -> None:
