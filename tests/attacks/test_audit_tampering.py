@@ -200,6 +200,19 @@ def test_each_octet_of_a_line_counts(witness: tuple[Path, SigningKey]) -> None:
         assert any("line 3" in finding.sentence for finding in findings), place
 
 
+def test_a_line_that_is_being_written_is_not_damage_but_a_cut_one_is_missed(
+    witness: tuple[Path, SigningKey],
+) -> None:
+    path, key = witness
+    whole = path.read_bytes()
+    last = whole.splitlines()[-1]
+    path.write_bytes(whole[:-20])
+    reader = read_file(path, verifier_of(key.public))
+    assert reader.findings == []
+    reader.compare_with(5, last)
+    assert [finding.damage for finding in reader.findings] == [Damage.CHECKPOINTS_CUT]
+
+
 def test_a_line_taken_out_and_lines_out_of_order(witness: tuple[Path, SigningKey]) -> None:
     path, key = witness
     lines = path.read_bytes().splitlines()

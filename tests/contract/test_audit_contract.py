@@ -179,6 +179,22 @@ async def test_two_lives_and_two_nodes_are_whole_together(
     assert (finding.damage, finding.writer, finding.sequence) == (Damage.TAIL_CUT, first.log.writer, 5)
 
 
+async def test_verified_beside_a_process_that_writes(mail: Any, tmp_path: Path) -> None:
+    trail = await Trail(mail, tmp_path).open()
+
+    async def go_on() -> None:
+        for _ in range(15):
+            await trail.write(2)
+            await trail.log.checkpoint()
+
+    writing = asyncio.ensure_future(go_on())
+    while not writing.done():
+        report = await trail.verify()
+        assert report.is_whole, report.findings
+    await writing
+    assert (await trail.verify()).events == 30
+
+
 async def test_nothing_new_is_nothing_to_vouch_for(mail: Any, tmp_path: Path) -> None:
     trail = await Trail(mail, tmp_path).open()
     await trail.write(1)

@@ -16,7 +16,7 @@ from core import reply as replies
 from core.address import Domain, Mailbox
 from core.audit import AuditKind
 from core.envelope import NULL_REVERSE_PATH, Envelope, ForwardPath, Notify, ReversePath
-from core.errors import PermanentError, ReplyError
+from core.errors import FatalStoreError, PermanentError, ReplyError, StoreError
 from core.folder import INBOX
 from core.outcome import Deferred, Failed, Outcome, RemoteAnswer
 from core.plan import Action, DeliverToMailbox, Reason, Refuse, RelayTo, RoutingPlan
@@ -24,6 +24,7 @@ from core.testing.failing_agent import FailingAgent
 from core.unit_of_work import Change, UnitOfWork
 from mailstore.keys import FileKek
 from mta.checkpoints import Checkpoint
+from mta.delivery import concluder
 from mta.delivery.engine import Engine
 from mta.delivery.local import LocalAgent
 from mta.delivery.parts import EngineParts, EngineSettings
@@ -32,7 +33,7 @@ from mta.imap.summary import summarise
 from mta.spool.item import Origin, OriginKind, RecipientState, SpoolItem, State
 from mta.spool.retry import DAY, HOUR
 from mta.spool.scheduler import Scheduler, SchedulerSettings
-from mta.spool.storage import SpoolStorage
+from mta.spool.storage import ChangeRecipient, SpoolStorage
 from mta.spool.store import SpoolSettings, SpoolStore
 from mta.trace import return_path_field
 from vaguemestre.observability.audit_log import AuditLog, AuditSettings
@@ -478,3 +479,68 @@ async def test_drain_leaves_the_rest_to_the_next_life(
     await again.work()
     assert len(again.agent.peer.letters) == 3
     assert await again.is_empty()
+
+
+async def test_a_store_that_is_away_for_a_moment_costs_patience_and_nothing_else(
+    mail: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(concluder, "COMMIT_PAUSE", 0.0)
+    life = await first_life(mail, tmp_path)
+    commit, failures = mail.committer.commit, [StoreError("away"), StoreError("away")]
+
+    async def sometimes(unit: UnitOfWork) -> None:
+        if failures and any(isinstance(change, ChangeRecipient) for change in unit.changes):
+            raise failures.pop()
+        await commit(unit)
+
+    mail.committer.commit = sometimes
+    await life.accept(WARD, PAUL)
+    await life.work()
+    assert failures == []
+    assert len(await life.inbox(WARD)) == 1
+    assert len(life.agent.peer.letters) == 1
+    failures.extend(StoreError("away") for _ in range(concluder.COMMIT_TRIES))
+    await life.accept(WARD)
+    await life.engine.idle()
+    assert len(await life.inbox(WARD)) == 1
+    mail.clock.advance(121)  # the lease ends, and the letter is found
+    await life.work()
+    assert len(await life.inbox(WARD)) == 2
+    assert await life.is_empty()
+
+
+async def test_a_lost_lease_writes_nothing(mail: Any, tmp_path: Path) -> None:
+    life = await first_life(mail, tmp_path)
+    gate = life.agent.gates[CABINET.ascii] = asyncio.Event()
+    await life.accept(PAUL)
+    await asyncio.sleep(0)
+    mail.clock.advance(121)
+    [taken] = await life.spool.take([(CABINET.ascii, 1)])
+    gate.set()
+    await life.engine.idle()
+    _, [recipient] = await life.spool.load(taken.item.spool_id)
+    assert (recipient.state, recipient.fence) == (State.LEASED, 2)
+    life.engine.take(taken)
+    await life.work()
+    assert len(life.agent.peer.letters) == 1  # the peer dropped the second
+    assert await life.is_empty()
+
+
+async def test_a_disk_that_cannot_be_trusted_ends_the_work_and_not_the_letter(
+    mail: Any, another_room: Callable[..., Any], kek: FileKek, tmp_path: Path
+) -> None:
+    life = await first_life(mail, tmp_path)
+    commit = mail.committer.commit
+
+    async def broken(unit: UnitOfWork) -> None:
+        if any(isinstance(change, ChangeRecipient) for change in unit.changes):
+            raise FatalStoreError("fsync")
+        await commit(unit)
+
+    mail.committer.commit = broken
+    await life.accept(WARD)
+    await life.engine.idle()
+    mail.committer.commit = commit
+    again = await Life(another_room(kek), tmp_path, FailingAgent(), Killer()).open()
+    await again.work()
+    assert len(await again.inbox(WARD)) == 1
