@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
-from core.folder import MessageRow
 from core.message import Message, decode_words
 from mta.imap.commands import search
+from mta.imap.row_table import RowTable
 from mta.imap.view import FolderView
 
 _SECONDS_A_DAY = 86_400
@@ -26,11 +26,21 @@ class Candidate:
     """One message with what is known of it so far."""
 
     position: int
-    row: MessageRow
+    rows: RowTable
     sent_date: int | None = None
     header: bytes | None = None
     text: bytes | None = None  # the whole message
     _message: Message | None = None
+
+    @property
+    def uid(self) -> int:
+        """Its UID."""
+        return self.rows.uids[self.position]
+
+    @property
+    def size(self) -> int:
+        """Its octets."""
+        return self.rows.sizes[self.position]
 
     def has_field(self, name: bytes, text: str) -> bool:
         """Whether a field of this lower-case name holds the case-folded text. Only when `header` is there."""
@@ -50,11 +60,11 @@ def compile_key(key: search.Key, view: FolderView) -> Test:
         case search.Flag(flag, present):
             return _flag(view.keywords.get(flag.lower(), flag), present)
         case search.Recent(recent):
-            return lambda candidate: view.is_recent(candidate.row.uid) == recent
+            return lambda candidate: view.is_recent(candidate.uid) == recent
         case search.Size(octets, larger):
             if larger:
-                return lambda candidate: candidate.row.size > octets
-            return lambda candidate: candidate.row.size < octets
+                return lambda candidate: candidate.size > octets
+            return lambda candidate: candidate.size < octets
         case search.Messages(messages, by_uid):
             chosen = frozenset(view.positions(messages, by_uid=by_uid) or ())
             return lambda candidate: candidate.position in chosen
@@ -74,14 +84,14 @@ def compile_key(key: search.Key, view: FolderView) -> Test:
 
 
 def _flag(flag: str, present: bool) -> Test:
-    return lambda candidate: (flag in candidate.row.flags) == present
+    return lambda candidate: (flag in candidate.rows.flags(candidate.position)) == present
 
 
 def _day(key: search.Day) -> Test:
     """RFC 3501 §6.4.4: dates without time and zone; internal dates are kept and compared in UTC."""
 
     def test(candidate: Candidate) -> bool | None:
-        seconds = candidate.sent_date if key.sent else candidate.row.internal_date
+        seconds = candidate.sent_date if key.sent else candidate.rows.date(candidate.position)
         if seconds is None:
             return None
         day = seconds // _SECONDS_A_DAY + _EPOCH_DAY

@@ -1,6 +1,6 @@
 """The selected folder as one session has been told of it: sequence numbers, flags, and what is still to be told.
 
-What it is: pure; rows in two parallel lists, sorted by UID. What it is not: the store. Changes come in by
+What it is: pure; rows in columns (`row_table`), sorted by UID. What it is not: the store. Changes come in by
 `absorb`; `announce` gives the untagged responses that may be sent now (RFC 3501 §7.4.1: no EXPUNGE while a
 client may still use sequence numbers). Start at `absorb`.
 """
@@ -8,10 +8,11 @@ client may still use sequence numbers). Start at `absorb`.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from core.folder import SYSTEM_FLAGS, Folder, FolderChanges, MessageRow
 from mta.imap.responses import fetch, flags
+from mta.imap.row_table import RowTable
 from mta.imap.sequence import SequenceSet
 
 
@@ -25,8 +26,7 @@ class FolderView:
         """UIDs from here on are \\Recent for this session (RFC 3501 §2.3.2)."""
         self.modseq = 0
         self.uid_next = folder.uid_next
-        self.uids: list[int] = []
-        self.rows: list[MessageRow] = []
+        self.rows = RowTable()
         self.keywords: dict[str, str] = {}
         """Lower case → spelling, of every keyword seen in the folder."""
         self.audited: set[int] = set()
@@ -38,7 +38,12 @@ class FolderView:
         self._new_keywords = False
 
     def __len__(self) -> int:
-        return len(self.uids)
+        return len(self.rows)
+
+    @property
+    def uids(self) -> Sequence[int]:
+        """The UIDs, ascending."""
+        return self.rows.uids
 
     # --- looking --------------------------------------------------------------------------------------------
     def positions(self, messages: SequenceSet, *, by_uid: bool) -> list[int] | None:
@@ -49,8 +54,7 @@ class FolderView:
 
     def position_of(self, uid: int) -> int | None:
         """Where a UID stands."""
-        position = bisect_left(self.uids, uid)
-        return position if position < len(self.uids) and self.uids[position] == uid else None
+        return self.rows.position_of(uid)
 
     def is_recent(self, uid: int) -> bool:
         """Whether the message is \\Recent in this session."""
@@ -60,34 +64,41 @@ class FolderView:
         """Whether the message is expunged but the client was not told yet."""
         return uid in self._gone
 
+    def octets_of(self, uids: Iterable[int]) -> int:
+        """How large these messages are together."""
+        positions = (self.rows.position_of(uid) for uid in uids)
+        return sum(self.rows.sizes[position] for position in positions if position is not None)
+
+    @property
+    def first_recent(self) -> int:
+        """The position from which on messages are \\Recent."""
+        return bisect_left(self.uids, self.recent_floor)
+
     @property
     def recent(self) -> int:
         """How many are \\Recent."""
-        return len(self.uids) - bisect_left(self.uids, self.recent_floor)
+        return len(self.uids) - self.first_recent
 
     @property
     def first_unseen(self) -> int | None:
         """The sequence number of the first unseen message."""
-        unseen = (number for number, row in enumerate(self.rows, 1) if "\\Seen" not in row.flags)
-        return next(unseen, None)
+        unseen = {kind for kind, names in enumerate(self.rows.flag_sets) if "\\Seen" not in names}
+        return next((number for number, kind in enumerate(self.rows.kinds, 1) if kind in unseen), None)
 
     # --- changing -------------------------------------------------------------------------------------------
     def absorb(self, changes: FolderChanges) -> None:
         """Take in what happened in the store; the client is told later."""
-        known = len(self.uids)
-        last = self.uids[-1] if self.uids else 0
-        if not known:
-            self.rows = list(changes.rows)
-            self.uids = [row.uid for row in self.rows]
-        for row in changes.rows if known else ():
-            if row.uid > last:
-                self.uids.append(row.uid)
-                self.rows.append(row)
-            else:
-                self._absorb_row(row)
-        if len(self.uids) > known:
+        known = len(self.rows)
+        last = self.rows.uids[-1] if known else 0
+        new = [row for row in changes.rows if row.uid > last]
+        if len(new) < len(changes.rows):
+            for row in changes.rows:
+                if row.uid <= last:
+                    self._absorb_row(row)
+        if new:
+            self.rows.extend(new)
             self.saw_arrivals = self.saw_arrivals or self._told > 0 or self.modseq > 0
-            self._learn(self.rows[known:])
+            self._learn(new)
         for uid in changes.vanished:
             if self.position_of(uid) is not None:
                 self._gone.add(uid)
@@ -104,10 +115,9 @@ class FolderView:
         position = self.position_of(row.uid)
         if position is None:
             return
-        if self.rows[position].flags != row.flags:
+        if self.rows.change(position, row):
             self._changed.add(row.uid)
             self._learn((row,))
-        self.rows[position] = row
 
     def _learn(self, rows: Iterable[MessageRow]) -> None:
         for names in {row.flags for row in rows}:
@@ -156,8 +166,9 @@ class FolderView:
             position = self.position_of(uid)
             if position is not None:
                 recent = self.is_recent(uid)
-                row = self.rows[position]
-                out.append(fetch.flags_changed(position + 1, row, recent=recent, with_uid=with_uid))
+                names = self.rows.flags(position)
+                shown_uid = uid if with_uid else None
+                out.append(fetch.flags_changed(position + 1, names, recent=recent, uid=shown_uid))
         self._changed.clear()
         return b"".join(out)
 
@@ -166,9 +177,7 @@ class FolderView:
         gone = sorted(position for uid in self._gone if (position := self.position_of(uid)) is not None)
         lines = [b"* %d EXPUNGE\r\n" % (p + 1) for p in reversed(gone) if p < self._told]
         self._told -= len(lines)
-        kept = set(range(len(self.uids))).difference(gone)
-        self.uids = [self.uids[p] for p in sorted(kept)]
-        self.rows = [self.rows[p] for p in sorted(kept)]
+        self.rows.remove(gone)
         self.audited -= self._gone
         self._changed -= self._gone
         self._gone.clear()

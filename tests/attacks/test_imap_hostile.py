@@ -167,6 +167,19 @@ async def test_partials_beyond_everything(target: Target) -> None:
     assert b"BODY[]<0> {20}" in said
 
 
+async def test_a_date_beyond_the_calendar_does_not_poison_the_folder(target: Target) -> None:
+    channel = await target.open()
+    for date in (b'"31-Dec-9999 23:59:59 -1200"', b'"01-Jan-0001 00:00:00 +1200"'):
+        await channel.send(b"a APPEND INBOX " + date + b" {3+}\r\nx\r\n\r\n")
+        await channel.receive_until(b"a OK ")
+        await channel.receive_line()
+    await channel.send(b"b FETCH 1:* (INTERNALDATE)\r\nc SEARCH SINCE 1-Jan-2000\r\n")
+    said = await channel.receive_until(b"c OK SEARCH completed\r\n")
+    assert b'"31-Dec-9999 23:59:59 +0000"' in said
+    assert b'" 1-Jan-1970 00:00:00 +0000"' in said
+    assert b"* SEARCH 1\r\n" in said
+
+
 async def test_a_name_never_breaks_the_answer_that_tells_it(target: Target) -> None:
     channel = await target.open()
     for name in (b'a"b', b"a{5}", b"a)b", b"&AOk-(", b"a]b"):

@@ -13,6 +13,7 @@ from mta.imap.commands import messages
 from mta.imap.handlers.declined import Declined
 from mta.imap.handlers.folders import check_room, target
 from mta.imap.responses import flags, status_text
+from mta.imap.responses.fetch import MAX_DATE
 from mta.imap.summary import summarise
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ async def append(conversation: Conversation, command: messages.Append) -> bytes:
         octets=stored,
         summary=summary,
         flags=frozenset(flags.canonical(flag, {}) for flag in command.flags),
-        internal_date=max(date, 0),
+        internal_date=min(max(date, 0), MAX_DATE),
     )
     ports.store.add(unit, message)
     facts = {"folder": str(folder.folder_id), "octets": str(len(octets)), "session_id": session.session_id}

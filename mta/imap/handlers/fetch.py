@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from core.audit import AuditEvent, AuditKind
 from core.errors import NotStored
-from core.folder import MessageRow, Summary
+from core.folder import Summary
 from core.message import filter_header
 from core.ports import FlagChange
 from mta.imap.commands.fetch import Fetch, Item, Section
@@ -65,17 +65,14 @@ async def _metadata(
     view, whole = conversation.view, True
     for start in range(0, len(positions), SLICE):
         chosen = positions[start : start + SLICE]
-        rows = [view.rows[position] for position in chosen]
         summaries: Sequence[Summary | None] = ()
         if plan.needs_summary:
-            summaries = await load_summaries(conversation, [row.uid for row in rows])
+            summaries = await load_summaries(conversation, [view.uids[position] for position in chosen])
             if None in summaries:
                 whole = False
-                kept = [index for index, summary in enumerate(summaries) if summary is not None]
-                chosen, rows = [chosen[i] for i in kept], [rows[i] for i in kept]
-                summaries = [summaries[i] for i in kept]
-        numbers = [position + 1 for position in chosen]
-        await conversation.pour(plan.lines(numbers, rows, summaries, view.is_recent))
+                pairs = [(p, one) for p, one in zip(chosen, summaries, strict=True) if one is not None]
+                chosen, summaries = [p for p, _ in pairs], [one for _, one in pairs]
+        await conversation.pour(plan.lines(view.rows, chosen, summaries, view.first_recent))
     return whole
 
 
@@ -108,12 +105,12 @@ class _Bodies:
         whole = True
         for start in range(0, len(positions), BODY_SLICE):
             chosen = positions[start : start + BODY_SLICE]
-            rows = [self._view.rows[position] for position in chosen]
-            summaries = await load_summaries(self._conversation, [row.uid for row in rows])
-            present = [row.uid for row, summary in zip(rows, summaries, strict=True) if summary]
+            uids = [self._view.uids[position] for position in chosen]
+            summaries = await load_summaries(self._conversation, uids)
+            present = [p for p, summary in zip(chosen, summaries, strict=True) if summary]
             if self._shows_content:
-                await self._record_reading(present, summaries)
-            seen = await self._mark_seen([row for row in rows if row.uid in set(present)])
+                await self._record_reading([self._view.uids[p] for p in present], summaries)
+            seen = await self._mark_seen(present)
             for position, summary in zip(chosen, summaries, strict=True):
                 told = summary is not None and await self._message(position, summary, seen)
                 whole = whole and told
@@ -137,10 +134,11 @@ class _Bodies:
         await self._conversation.ports.audit.append(event)
         self._view.audited.update(fresh)
 
-    async def _mark_seen(self, rows: Sequence[MessageRow]) -> frozenset[int]:
+    async def _mark_seen(self, positions: Sequence[int]) -> frozenset[int]:
         """Set \\Seen where the section asks for it; the UIDs whose flags changed (RFC 3501 §6.4.5)."""
-        uids = [row.uid for row in rows if "\\Seen" not in row.flags] if self._sets_seen else []
-        if not uids:
+        rows = self._view.rows
+        uids = [rows.uids[p] for p in positions if "\\Seen" not in rows.flags(p)]
+        if not uids or not self._sets_seen:
             return frozenset()
         change = FlagChange(operation="add", flags=frozenset({"\\Seen"}))
         changed, _ = await self._store.store_flags(self._view.folder.folder_id, uids, change)
@@ -149,36 +147,38 @@ class _Bodies:
 
     async def _message(self, position: int, summary: Summary, seen: frozenset[int]) -> bool:
         """Tell one message; False when it is gone."""
-        row = self._view.rows[position]
+        view = self._view
+        uid = view.uids[position]
         try:
-            loaded = [await self._load(section, row, summary) for section in self._sections]
+            loaded = [await self._load(section, position, summary) for section in self._sections]
         except NotStored:
             return False
-        plan = self._with_flags if row.uid in seen else self._plan
-        start = plan.line(position + 1, row, summary, recent=self._view.is_recent(row.uid))
+        plan = self._with_flags if uid in seen else self._plan
+        start = plan.line(view.rows, position, summary, recent=view.is_recent(uid))
         start = start.removesuffix(b")\r\n") + (b" " if plan.items else b"")
         for count, one in enumerate(loaded):
             following = one.rest[1] - one.rest[0]
             told = responses.section(one.section, one.octets, following)
             self._conversation.tell((b" " if count else start) + told)
-            async for piece in self._rest(row.uid, one):
+            async for piece in self._rest(uid, one):
                 await self._conversation.pour(piece)
         await self._conversation.pour(b")\r\n")
         return True
 
-    async def _load(self, section: Section, row: MessageRow, summary: Summary) -> _Loaded:
-        span = _span(section, row, summary)
+    async def _load(self, section: Section, position: int, summary: Summary) -> _Loaded:
+        uid = self._view.uids[position]
+        span = _span(section, summary, self._view.rows.sizes[position])
         if span is None:
             return _Loaded(section, None)
         start, end = span
         if section.fields is not None:
-            header = await self._octets(row.uid, start, end)
+            header = await self._octets(uid, start, end)
             kept = filter_header(header, section.fields, exclude=section.exclude)
             first, last = _cut(section.partial, 0, len(kept))
             return _Loaded(section, kept[first:last])
         start, end = _cut(section.partial, start, end)
         here = min(end, start + CHUNK)
-        return _Loaded(section, await self._octets(row.uid, start, here), (here, end))
+        return _Loaded(section, await self._octets(uid, start, here), (here, end))
 
     async def _octets(self, uid: int, start: int, end: int) -> bytes:
         if start >= end:
@@ -200,13 +200,13 @@ class _Bodies:
             position = here
 
 
-def _span(section: Section, row: MessageRow, summary: Summary) -> tuple[int, int] | None:
+def _span(section: Section, summary: Summary, size: int) -> tuple[int, int] | None:
     """The octets of a section in the whole message (RFC 3501 §6.4.5)."""
     if section.path:
         return PartTable.load(summary.parts).span(section.path, section.specifier)
     if section.specifier == "HEADER":
         return 0, summary.header_size
-    return (summary.header_size if section.specifier == "TEXT" else 0), row.size
+    return (summary.header_size if section.specifier == "TEXT" else 0), size
 
 
 def _cut(partial: tuple[int, int] | None, start: int, end: int) -> tuple[int, int]:

@@ -29,27 +29,28 @@ async def check(conversation: Conversation, command: messages.Check) -> bytes:
     return b"OK CHECK completed"
 
 
-def _chosen(conversation: Conversation, chosen: SequenceSet, *, by_uid: bool) -> list[MessageRow]:
-    """The rows that a set names, without those that are gone. Raises `Declined` (BAD) for a wrong number."""
+def _chosen(conversation: Conversation, chosen: SequenceSet, *, by_uid: bool) -> list[int]:
+    """The UIDs that a set names, without those that are gone. Raises `Declined` (BAD) for a wrong number."""
     view = conversation.view
     positions = view.positions(chosen, by_uid=by_uid)
     if positions is None:
         raise Declined(status_text.NO_SUCH_NUMBER)
-    return [view.rows[position] for position in positions if not view.is_gone(view.uids[position])]
+    uids = view.uids
+    return [uids[position] for position in positions if not view.is_gone(uids[position])]
 
 
 async def store(conversation: Conversation, command: messages.Store) -> bytes:
     """RFC 3501 §6.4.6."""
     view = conversation.view
-    rows = _chosen(conversation, command.messages, by_uid=command.by_uid)
+    uids = _chosen(conversation, command.messages, by_uid=command.by_uid)
     names = frozenset(flags.canonical(flag, view.keywords) for flag in command.flags)
     new = {name.lower() for name in names if not flags.is_system(name)} - view.keywords.keys()
     if len(view.keywords) + len(new) > MAX_KEYWORDS and command.operation != "remove":
         raise Declined(status_text.LIMIT)
     change = FlagChange(operation=command.operation, flags=names)
-    for start in range(0, len(rows), SLICE):
-        uids = [row.uid for row in rows[start : start + SLICE]]
-        after, _ = await conversation.ports.store.store_flags(view.folder.folder_id, uids, change)
+    for start in range(0, len(uids), SLICE):
+        some = uids[start : start + SLICE]
+        after, _ = await conversation.ports.store.store_flags(view.folder.folder_id, some, change)
         view.absorb_rows(after)
         if view.has_new_keywords:
             conversation.tell(view.flags_lines())  # RFC 3501 §7.2.6: before a flag is used
@@ -65,7 +66,8 @@ def _flags_lines(conversation: Conversation, rows: Sequence[MessageRow], *, with
         position = view.position_of(row.uid)
         if position is not None:
             recent = view.is_recent(row.uid)
-            lines.append(responses.flags_changed(position + 1, row, recent=recent, with_uid=with_uid))
+            uid = row.uid if with_uid else None
+            lines.append(responses.flags_changed(position + 1, row.flags, recent=recent, uid=uid))
     return b"".join(lines)
 
 
@@ -73,16 +75,15 @@ async def copy(conversation: Conversation, command: messages.Copy) -> bytes:
     """RFC 3501 §6.4.7 COPY and RFC 6851 §3 MOVE: all or none; RFC 4315 §3: COPYUID."""
     view = conversation.view
     done = b"OK MOVE completed" if command.move else b"OK COPY completed"
-    rows = _chosen(conversation, command.messages, by_uid=command.by_uid)
+    uids = _chosen(conversation, command.messages, by_uid=command.by_uid)
     folder = await target(conversation, command.target)
     if command.move and folder.folder_id == view.folder.folder_id:
         raise Declined(status_text.CANNOT)
-    if not rows:
+    if not uids:
         return done
-    uids = [row.uid for row in rows]
     act = conversation.ports.store.move if command.move else conversation.ports.store.copy
     if not command.move:
-        await check_room(conversation, sum(row.size for row in rows))
+        await check_room(conversation, view.octets_of(uids))
     pairs = await act(view.folder.folder_id, uids, folder.folder_id)
     if not pairs:
         return done
@@ -104,7 +105,7 @@ async def expunge(conversation: Conversation, command: messages.Expunge) -> byte
     view = conversation.view
     uids = None
     if command.uids is not None:
-        uids = [row.uid for row in _chosen(conversation, command.uids, by_uid=True)]
+        uids = _chosen(conversation, command.uids, by_uid=True)
         if not uids:
             return b"OK EXPUNGE completed"
     gone = await conversation.ports.store.expunge(view.folder.folder_id, uids)

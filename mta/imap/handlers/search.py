@@ -61,13 +61,11 @@ async def _by_rows(conversation: Conversation, test: Test) -> tuple[list[int], l
     view = conversation.view
     found: list[int] = []
     undecided: list[int] = []
-    if not view.rows:
-        return found, undecided
-    candidate = Candidate(0, view.rows[0])  # one for all: ten thousand objects would cost a collection
-    for position, row in enumerate(view.rows):
+    candidate = Candidate(0, view.rows)  # one for all: ten thousand objects would cost a collection
+    for position in range(len(view)):
         if position % SLICE == SLICE - 1:
             await asyncio.sleep(0)
-        candidate.position, candidate.row = position, row
+        candidate.position = position
         verdict = test(candidate)
         if verdict is None:
             undecided.append(position)
@@ -92,8 +90,8 @@ class _Reading:
         found: list[int] = []
         for start in range(0, len(undecided), READ_SLICE):
             rows = self._conversation.view.rows
-            some = [Candidate(p, rows[p]) for p in undecided[start : start + READ_SLICE]]
-            summaries = await load_summaries(self._conversation, [one.row.uid for one in some])
+            some = [Candidate(p, rows) for p in undecided[start : start + READ_SLICE]]
+            summaries = await load_summaries(self._conversation, [one.uid for one in some])
             for candidate, summary in zip(some, summaries, strict=True):
                 if summary is None:
                     continue
@@ -110,8 +108,8 @@ class _Reading:
                 candidate.header = await self._read(candidate, header_size)
                 verdict = self._test(candidate)
             if verdict is None and self._needs.text:
-                candidate.text = await self._read(candidate, candidate.row.size)
-                if candidate.row.size > IN_THREAD:
+                candidate.text = await self._read(candidate, candidate.size)
+                if candidate.size > IN_THREAD:
                     verdict = await asyncio.to_thread(self._test, candidate)
                 else:
                     verdict = self._test(candidate)
@@ -125,4 +123,4 @@ class _Reading:
         self._left -= size
         if self._left < 0:
             raise Declined(status_text.LIMIT)
-        return await self._store.octets(self._folder_id, candidate.row.uid, 0, size)
+        return await self._store.octets(self._folder_id, candidate.uid, 0, size)

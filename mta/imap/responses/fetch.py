@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from operator import attrgetter
 
-from core.folder import MessageRow, Summary
+from core.folder import Summary
 from mta.imap.commands.fetch import Item, Section
 from mta.imap.responses.flags import flag_text
+from mta.imap.row_table import RowTable
 
+MAX_DATE = 253_402_300_799  # RFC 3501 §9: date-year = 4DIGIT, so the last second of the year 9999 in UTC
 _MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 _OF_SUMMARY: dict[Item, Callable[[Summary], bytes]] = {
     Item.ENVELOPE: attrgetter("envelope"),
@@ -20,7 +22,7 @@ _OF_SUMMARY: dict[Item, Callable[[Summary], bytes]] = {
 
 def internal_date(seconds: int) -> bytes:
     """RFC 3501 §9: date-time, told in UTC."""
-    at = datetime.fromtimestamp(seconds, UTC)
+    at = datetime.fromtimestamp(min(max(seconds, 0), MAX_DATE), UTC)
     return b'"%2d-%b-%04d %02d:%02d:%02d +0000"' % (
         at.day,
         _MONTHS[at.month - 1],
@@ -42,38 +44,59 @@ class MetadataPlan:
         self.needs_summary = any(item in _OF_SUMMARY for item in items)
         self._template = b"* %d FETCH (" + b" ".join(_template(item) for item in items) + b")\r\n"
 
-    def line(self, number: int, row: MessageRow, summary: Summary | None, *, recent: bool) -> bytes:
-        """One answer; `number` is the message's sequence number."""
-        values: list[object] = [number]
-        for item in self.items:
-            if item in _OF_SUMMARY and summary is not None:
-                values.append(_OF_SUMMARY[item](summary))
-            else:
-                values.append(_of_row(item, row, recent))
-        told: bytes = self._template % tuple(values)
-        return told
+    def line(self, table: RowTable, position: int, summary: Summary | None, *, recent: bool) -> bytes:
+        """One answer, for the message at this position."""
+        first_recent = position if recent else position + 1
+        return self.lines(table, [position], [summary] if summary else (), first_recent)
 
     def lines(
         self,
-        numbers: Sequence[int],
-        rows: Sequence[MessageRow],
+        table: RowTable,
+        positions: Sequence[int],
         summaries: Sequence[Summary | None],
-        recent: Callable[[int], bool],
+        first_recent: int,
     ) -> bytes:
-        """The answers of a slice, joined: columns first, for speed (the bench row `FETCH 1:*`)."""
-        columns: list[Sequence[object]] = [numbers]
+        """The answers of a slice, joined: columns first, for speed (the bench row `FETCH 1:*`).
+
+        Positions from `first_recent` on are \\Recent. `summaries` has one for each position when they are needed.
+        """
+        columns: list[Sequence[object]] = [[position + 1 for position in positions]]
         for item in self.items:
             if item in _OF_SUMMARY:
                 columns.append([_OF_SUMMARY[item](one) for one in summaries if one is not None])
-            elif item is Item.UID:
-                columns.append([row.uid for row in rows])
-            elif item is Item.RFC822_SIZE:
-                columns.append([row.size for row in rows])
             else:
-                columns.append([_of_row(item, row, recent(row.uid)) for row in rows])
+                columns.append(_column(item, table, positions, first_recent))
         template: bytes = self._template
         told: bytes = b"".join([template % values for values in zip(*columns, strict=True)])
         return told
+
+
+def _column(item: Item, table: RowTable, positions: Sequence[int], first_recent: int) -> Sequence[object]:
+    match item:
+        case Item.UID:
+            uids = table.uids
+            return [uids[position] for position in positions]
+        case Item.RFC822_SIZE:
+            sizes = table.sizes
+            return [sizes[position] for position in positions]
+        case Item.INTERNALDATE:
+            return [internal_date(table.date(position)) for position in positions]
+        case _:
+            return _flags_column(table, positions, first_recent)
+
+
+def _flags_column(table: RowTable, positions: Sequence[int], first_recent: int) -> Sequence[bytes]:
+    """Each set of flags that occurs is written once."""
+    kinds = table.kinds
+    written: dict[tuple[int, bool], bytes] = {}
+    column: list[bytes] = []
+    for position in positions:
+        key = (kinds[position], position >= first_recent)
+        text = written.get(key)
+        if text is None:
+            text = written[key] = flags(table.flag_sets[key[0]], recent=key[1])
+        column.append(text)
+    return column
 
 
 def _template(item: Item) -> bytes:
@@ -83,25 +106,10 @@ def _template(item: Item) -> bytes:
     return name + (b" %d" if item in (Item.UID, Item.RFC822_SIZE) else b" %b")
 
 
-def _of_row(item: Item, row: MessageRow, recent: bool) -> object:
-    if item is Item.UID:
-        return row.uid
-    if item is Item.RFC822_SIZE:
-        return row.size
-    if item is Item.INTERNALDATE:
-        return internal_date(row.internal_date)
-    return flags(row, recent=recent)
-
-
-def flags(row: MessageRow, *, recent: bool) -> bytes:
+def flags(names: frozenset[str], *, recent: bool) -> bytes:
     """The flags of a message in this session, without parentheses (RFC 3501 §7.4.2)."""
-    text = flag_text(row.flags)
+    text = flag_text(names)
     return (text + b" \\Recent" if text else b"\\Recent") if recent else text
-
-
-def head(number: int) -> bytes:
-    """The start of an answer that is written piece by piece."""
-    return b"* %d FETCH (" % number
 
 
 def section(asked: Section, octets: bytes | None, following: int = 0) -> bytes:
@@ -114,9 +122,9 @@ def section(asked: Section, octets: bytes | None, following: int = 0) -> bytes:
     return b"%b {%d}\r\n%b" % (asked.label, len(octets) + following, octets)
 
 
-def flags_changed(number: int, row: MessageRow, *, recent: bool, with_uid: bool) -> bytes:
-    """The untagged FETCH that tells new flags (RFC 3501 §6.4.6, §7.4.2)."""
-    text = flags(row, recent=recent)
-    if with_uid:
-        return b"* %d FETCH (UID %d FLAGS (%b))\r\n" % (number, row.uid, text)
+def flags_changed(number: int, names: frozenset[str], *, recent: bool, uid: int | None) -> bytes:
+    """The untagged FETCH that tells new flags, with the UID when it is given (RFC 3501 §6.4.6, §7.4.2)."""
+    text = flags(names, recent=recent)
+    if uid is not None:
+        return b"* %d FETCH (UID %d FLAGS (%b))\r\n" % (number, uid, text)
     return b"* %d FETCH (FLAGS (%b))\r\n" % (number, text)

@@ -15,6 +15,7 @@ from mta.imap.commands.table import _ALONE, _BY_UID, _PARSERS
 from mta.imap.handlers.table import HANDLERS
 from mta.imap.matching import Candidate, compile_key, needs
 from mta.imap.record_cache import RecordCache
+from mta.imap.row_table import RowTable
 from mta.imap.sequence import STAR, SequenceSet
 from mta.imap.session import PERMITTED, Session, State
 from mta.imap.view import FolderView
@@ -71,7 +72,7 @@ def test_removals_wait_until_they_may_be_told_and_count_down() -> None:
     assert view.is_gone(5)
     assert not view.is_gone(6)
     assert view.announce(may_expunge=True) == b"* 5 EXPUNGE\r\n* 2 EXPUNGE\r\n"
-    assert view.uids == [1, 3, 4, 6, 7]
+    assert list(view.uids) == [1, 3, 4, 6, 7]
 
 
 def test_a_message_that_came_and_went_untold_is_never_told() -> None:
@@ -79,7 +80,7 @@ def test_a_message_that_came_and_went_untold_is_never_told() -> None:
     view.absorb(changes(row(2), row(3)))
     view.absorb(changes(vanished=(2,)))
     assert view.announce(may_expunge=True) == b"* 2 EXISTS\r\n* 0 RECENT\r\n"
-    assert view.uids == [1, 3]
+    assert list(view.uids) == [1, 3]
 
 
 @settings(max_examples=200)
@@ -122,6 +123,36 @@ def test_opening_lines_of_an_empty_folder_have_no_unseen() -> None:
     view.absorb(changes())
     assert b"UNSEEN" not in view.opening_lines()
     assert not view.saw_arrivals
+
+
+# --- the table of rows --------------------------------------------------------------------------------------
+def test_rows_in_columns() -> None:
+    table = RowTable()
+    table.extend([row(1), row(3, "\\Seen"), row(9)])
+    assert (len(table), table.position_of(3), table.position_of(4), table.position_of(99)) == (
+        3,
+        1,
+        None,
+        None,
+    )
+    assert table.flags(1) == {"\\Seen"}
+    assert table.date(2) == 9 * 86_400
+    assert not table.change(0, row(1))
+    assert table.change(0, row(1, "\\Draft"))
+    table.remove([1])
+    assert list(table.uids) == [1, 9]
+    assert list(table.sizes) == [10, 90]
+    assert [table.flags(position) for position in range(2)] == [{"\\Draft"}, frozenset()]
+
+
+def test_sets_of_flags_that_no_message_has_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mta.imap.row_table.SPARE_SETS", 4)
+    table = RowTable()
+    table.extend([row(1), row(2, "keep")])
+    for number in range(100):
+        table.change(0, row(1, f"k{number}"))
+    assert len(table.flag_sets) < 12
+    assert (table.flags(0), table.flags(1)) == ({"k99"}, {"keep"})
 
 
 # --- the table of states ------------------------------------------------------------------------------------
@@ -170,7 +201,7 @@ LETTER = b"From: anne@ch-rivage.mssante.example\r\nSubject: =?utf-8?b?w6l0w6k=?=
 
 def verdict(key: search.Key, **known: object) -> bool | None:
     view = view_of(row(1), row(2, "\\Seen"), row(3), recent_floor=3)
-    candidate = dataclasses.replace(Candidate(1, view.rows[1]), **known)  # type: ignore[arg-type]
+    candidate = dataclasses.replace(Candidate(1, view.rows), **known)  # type: ignore[arg-type]
     return compile_key(key, view)(candidate)
 
 
