@@ -6,6 +6,7 @@ import asyncio
 import imaplib
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -297,3 +298,46 @@ async def test_aioimaplib_on_the_same_loop_searches_and_idles(space: Any, tls: S
         client.idle_done()
         await asyncio.wait_for(idle, PATIENCE)
         await client.logout()
+
+
+async def test_a_flood_of_commands_is_answered_whole_and_in_order(space: Any, tls: StaticTls) -> None:
+    count = 60_000
+
+    def work(port: int) -> bytes:
+        client = connected(tls, port)
+        writer = threading.Thread(
+            target=lambda: client.send(b"".join(b"%d NOOP\r\n" % n for n in range(count)))
+        )
+        writer.start()
+        said = bytearray()
+        while not said.endswith(b"%d OK NOOP completed\r\n" % (count - 1)):
+            said += client.sock.recv(1 << 16)
+        writer.join()
+        return bytes(said)
+
+    async with listening(space, tls, implicit=True) as (_, port):
+        said = await in_thread(lambda: work(port))
+        assert said == b"".join(b"%d OK NOOP completed\r\n" % n for n in range(count))
+
+
+async def test_a_drain_cuts_who_does_not_leave(space: Any, tls: StaticTls) -> None:
+    await space.deliver(b"Subject: big\r\n\r\n" + b"x" * (12 << 20))
+
+    def work(port: int) -> socket.socket:
+        raw = socket.socket()
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.settimeout(PATIENCE)
+        raw.connect(("127.0.0.1", port))
+        client = tls.client.wrap_socket(raw, server_hostname="localhost")
+        client.recv(300)
+        client.sendall(f"a LOGIN {ADDRESS} {PASSWORD}\r\nb EXAMINE INBOX\r\nc FETCH 1 BODY[]\r\n".encode())
+        client.recv(10)
+        return client
+
+    async with listening(space, tls, implicit=True) as (factory, port):
+        client = await in_thread(lambda: work(port))
+        await factory.drain(0.05)
+        async with asyncio.timeout(PATIENCE):
+            await factory._gone.wait()
+        assert factory.limits.open == 0
+        client.close()
