@@ -126,7 +126,9 @@ class BlobFiles:
         self._fsync_folder(self._folder.parent)
 
     def _path(self, blob_id: str) -> Path:
-        return self._folder / blob_id[:_FANOUT_DIGITS] / blob_id
+        return (
+            self._folder / blob_id[-_FANOUT_DIGITS:] / blob_id
+        )  # an id begins with its time and ends at random
 
     def write(self, blob_id: str, sealed: bytes) -> None:
         """Durable when this returns: content first, then name. Raises StoreFull, StoreError, FatalStoreError."""

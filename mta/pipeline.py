@@ -29,6 +29,7 @@ from core.plan import Admission, Admit, Refuse
 from core.ports import AuditTrail, BlobStore
 from core.unit_of_work import Committer, UnitOfWork
 from mta.checkpoints import Checkpoint, Checkpoints
+from mta.courtesy import Courtesy
 from mta.delivery.engine import Engine
 from mta.letter import Letter, LetterReader
 from mta.planning import FactFinder, door_of
@@ -63,6 +64,7 @@ class Keeping:
     committer: Committer
     audit: AuditTrail
     engine: Engine
+    courtesy: Courtesy
     checkpoints: Checkpoints
 
 
@@ -131,6 +133,10 @@ class MailRooms:
     # --- rooms 3 and 4 --------------------------------------------------------------------------------------
     async def accept(self, session: Session, envelope: Envelope, octets: bytes) -> Accepted:
         """See `Rooms.accept`."""
+        with self._keep.courtesy.letter_at_the_door():
+            return await self._accept(session, envelope, octets)
+
+    async def _accept(self, session: Session, envelope: Envelope, octets: bytes) -> Accepted:
         try:
             self._keep.checkpoints(Checkpoint.DATA_RECEIVED)
             spool_id = self._new_spool_id()

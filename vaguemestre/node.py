@@ -21,6 +21,7 @@ from core.address import Domain, Mailbox
 from core.audit import AuditEvent, AuditKind
 from core.clock import Clock, SystemClock
 from core.errors import ConfigurationError, FatalStoreError, GatewayError
+from mta.courtesy import Courtesy
 from mta.delivery.dns_lookup import DnsMxLookup
 from mta.delivery.engine import Engine
 from mta.delivery.local import LocalAgent
@@ -52,6 +53,7 @@ from vaguemestre.wiring import Operator
 SPOOL_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: nothing to misread aloud
 TIME_LETTERS, RANDOM_LETTERS = 9, 11  # milliseconds for a thousand years, and 55 random bits
 CRL_SECONDS = 5.0  # between two looks at the folder of CRLs
+WAL_SECONDS = 1.0  # between two moves of SQLite's WAL into its file
 GRACE_SECONDS = 10.0  # for letters under way when the process is told to stop
 _log = structlog.get_logger()
 
@@ -78,6 +80,7 @@ class Node:
         self._checkpoints = checkpoints_of(configuration.rehearsal)
         self._hostname = Domain.parse(configuration.operator.hostname)
         self._new_spool_id = spool_ids(operator.clock)
+        self._courtesy = Courtesy(operator.clock)
         self._relay = self._relay_agent()
         self._engine = self._build_engine()
         self._scheduler = Scheduler(
@@ -141,6 +144,7 @@ class Node:
             observer=DeliveryCounts(self.metrics),
             checkpoints=self._checkpoints,
             dice=random.random,
+            give_way=self._courtesy.give_way,
         )
         retry = RetrySettings(
             schedule=spool.retry_seconds,
@@ -171,6 +175,7 @@ class Node:
             committer=operator.committer,
             audit=operator.audit,
             engine=self._engine,
+            courtesy=self._courtesy,
             checkpoints=self._checkpoints,
         )
         limits = Limits(
@@ -192,6 +197,7 @@ class Node:
         self._run(operator.refresher.run(timedelta(seconds=operator.configuration.trust.refresh_seconds)))
         self._run(self._every(CRL_SECONDS, self._refresh_crls))
         self._run(self._every(1.0, self._gauges.read))
+        self._run(self._every(WAL_SECONDS, operator.database.checkpoint))
         await self._open_doors()
         await operator.audit.append(AuditEvent(kind=AuditKind.STARTED, facts={"node": self._node_name}))
 

@@ -40,6 +40,7 @@ class Engine:
         self._settings = settings
         self._concluder = Concluder(parts, settings)
         self._lanes = Lanes(settings.lane_width)
+        self._boxes = Lanes(settings.local_width)
         self._in_hand: dict[tuple[str, int], Claim] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closing = False
@@ -104,7 +105,7 @@ class Engine:
 
     async def idle(self) -> None:
         """Return when nothing goes on any more."""
-        while tasks := {*self._tasks, *self._lanes.tasks}:
+        while tasks := {*self._tasks, *self._lanes.tasks, *self._boxes.tasks}:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 if task.done() and not task.cancelled():
@@ -114,9 +115,10 @@ class Engine:
         """Take nothing more; give what goes on so many seconds; leave the rest, leased, to the next life."""
         self._is_closing = True
         self._lanes.clear()
-        if tasks := {*self._tasks, *self._lanes.tasks}:
+        self._boxes.clear()
+        if tasks := {*self._tasks, *self._lanes.tasks, *self._boxes.tasks}:
             await asyncio.wait(tasks, timeout=seconds)
-        left = {*self._tasks, *self._lanes.tasks}
+        left = {*self._tasks, *self._lanes.tasks, *self._boxes.tasks}
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
@@ -124,7 +126,9 @@ class Engine:
     # --- rooms 5 and 6 --------------------------------------------------------------------------------------
     async def _work(self, letter: LetterInHand, states: tuple[RecipientState, ...]) -> None:
         for group in await self._plan(letter, states):
-            if group.action != "relay":
+            if group.action == "local":
+                self._boxes.put("", partial(self._deliver_politely, group))
+            elif group.action != "relay":
                 await self._deliver(group)
             elif self._lanes.waiting(group.lane) < self._settings.lane_length:
                 self._lanes.put(group.lane, partial(self._deliver, group))
@@ -169,6 +173,10 @@ class Engine:
             raise LocalProtocolError("no agent carries out this action") from None
 
     # --- room 7 ---------------------------------------------------------------------------------------------
+    async def _deliver_politely(self, group: Group) -> None:
+        await self._parts.give_way(group.letter.item.accepted_at)
+        await self._deliver(group)
+
     async def _deliver(self, group: Group) -> None:
         agent = self._parts.agents.get(group.action)
         try:

@@ -31,7 +31,9 @@ class EngineSettings:
     """Attempts at the same time to one domain."""
     lane_length: int = 200
     """Attempts that wait for one domain in memory; beyond it letters wait in the database."""
-    keep_octets: int = 262_144
+    local_width: int = 16
+    """Deliveries into our own boxes at the same time: more would hold the loop, fewer would make small batches."""
+    keep_octets: int = 32_768
     """Letters up to this size stay in memory from the door to their delivery; larger ones are read back."""
     retry: RetrySettings = dataclasses.field(default_factory=RetrySettings)
 
@@ -46,6 +48,10 @@ class DeliveryObserver(Protocol):
     def held(self) -> None:
         """A letter waits for a person: an alarm."""
         ...
+
+
+async def _at_once(_accepted_at: float) -> None:
+    """Nobody to give way to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +70,8 @@ class EngineParts:
     checkpoints: Checkpoints
     dice: Callable[[], float]
     """A number in [0, 1), for the spread of retries."""
+    give_way: Callable[[float], Awaitable[None]] = _at_once
+    """Called with a letter's acceptance (seconds since 1970) before it goes into a box (`mta.courtesy`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from core.testing.clock import FakeClock
 from core.testing.mail_store import MemoryBlobStore, MemoryCommitter
 from core.unit_of_work import Change, UnitOfWork
 from mta.checkpoints import Checkpoint
+from mta.courtesy import Courtesy
 from mta.letter import LetterReader
 from mta.pipeline import Keeping, Limits, MailRooms
 from mta.planning import FactFinder
@@ -157,6 +158,7 @@ class House:
             committer=MemoryCommitter(fake.spool),
             audit=self.audit,
             engine=fake.engine,
+            courtesy=Courtesy(clock),
             checkpoints=self.points.append,
         )
         self.rooms = MailRooms(facts, reader, keeping, clock, Limits(), lambda: "s1")
