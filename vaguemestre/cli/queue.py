@@ -126,7 +126,7 @@ def show(spool_id: SpoolId, config: ConfigFile = DEFAULT_CONFIG) -> None:
         lines = [
             f"Letter      {item.spool_id}",
             f"Accepted    {moment(item.accepted_at)} ({age(now - item.accepted_at)} ago)",
-            f"From        {item.envelope.reverse_path}",
+            f"From        {str(item.envelope.reverse_path) or '<> (a report)'}",
             f"Message-ID  {item.message_id or '-'}",
             f"Size        {item.size} octets",
             f"Came from   {item.origin.kind.value} {item.origin.name}".rstrip(),
@@ -250,11 +250,11 @@ def _act(
 
 def _at_the_desk(config: ConfigFile, work: Callable[[Operator, SpoolDesk], Awaitable[T]]) -> T:
     from vaguemestre.cli.context import acting_operator, with_operator
-    from vaguemestre.node import new_spool_id
+    from vaguemestre.node import spool_ids
     from vaguemestre.spool_desk import SpoolDesk
 
     async def at_the_desk(operator: Operator) -> T:
-        desk = SpoolDesk(operator, by=acting_operator(), new_spool_id=new_spool_id)
+        desk = SpoolDesk(operator, by=acting_operator(), new_spool_id=spool_ids(operator.clock))
         await desk.open()
         return await work(operator, desk)
 
