@@ -89,23 +89,21 @@ class RelayClient:
             start_tls=False,  # STARTTLS is given below, by hand, so that its absence is ours to judge
             timeout=self._settings.greeting_timeout,
         )
+        connection = None
         try:
             await smtp.connect(timeout=self._settings.connect_timeout)
             await smtp.ehlo()
             await self._start_tls(smtp, host)
             peer = await self._verify(smtp)
-            connection = RelayConnection(smtp, peer, host, self._settings, self._checkpoints)
-            self.check_entitled(connection, domain)
+            verified = RelayConnection(smtp, peer, host, self._settings, self._checkpoints)
+            self.check_entitled(verified, domain)
             await smtp.ehlo()  # RFC 3207 §4.2: what was said before TLS is forgotten
-        except RelayFailure:
-            smtp.close()
-            raise
+            connection = verified
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-            smtp.close()
             raise RelayFailure(replies.PEER_UNREACHABLE, remote_answer(error, host)) from error
-        except BaseException:
-            smtp.close()
-            raise
+        finally:
+            if connection is None:
+                smtp.close()
         self._checkpoints(Checkpoint.RELAY_CONNECTED)
         return connection
 
@@ -182,16 +180,17 @@ class RelayConnection:
         if unable is not None:
             return all_of(letter, unable)
         outcomes: dict[int, Outcome] = {}
+        is_over = False
         try:
             await self._converse(letter, outcomes)
+            is_over = True
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             # Nothing is known of those without an answer: they wait (RFC 5321 §4.5.4.1).
-            self.close()
             lost = Deferred(replies.PEER_UNREACHABLE, remote_answer(error, self.host))
             return {path.index: outcomes.get(path.index, lost) for path in letter.recipients}
-        except BaseException:
-            self.close()
-            raise
+        finally:
+            if not is_over:
+                self.close()
         return outcomes
 
     async def _converse(self, letter: OutgoingLetter, outcomes: dict[int, Outcome]) -> None:
@@ -243,9 +242,8 @@ class RelayConnection:
             else:
                 self._checkpoints(Checkpoint.RELAY_DATA_SENT)
             response = await answer
-        except BaseException:
+        finally:
             answer.cancel()
-            raise
         return response.code, response.message
 
     async def _reset(self) -> None:

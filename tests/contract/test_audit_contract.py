@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -193,6 +194,23 @@ async def test_verified_beside_a_process_that_writes(mail: Any, tmp_path: Path) 
         assert report.is_whole, report.findings
     await writing
     assert (await trail.verify()).events == 30
+
+
+async def test_a_restart_vouches_only_for_what_no_checkpoint_named(
+    mail: Any, another_room: Callable[..., Any], kek: FileKek, tmp_path: Path
+) -> None:
+    for _ in range(4):
+        life = await Trail(another_room(kek), tmp_path).open()
+        await life.write(2)
+        await life.log.close()
+    lines = (tmp_path / "rivage-0.jsonl").read_bytes().splitlines()
+    assert [len(json.loads(line)["heads"]) for line in lines] == [1, 1, 1, 1]
+    killed = await Trail(another_room(kek), tmp_path).open()
+    await killed.write(1)
+    life = await Trail(another_room(kek), tmp_path).open()
+    last = (tmp_path / "rivage-0.jsonl").read_bytes().splitlines()[-1]
+    assert list(json.loads(last)["heads"]) == [killed.log.writer]
+    assert (await life.verify()).is_whole
 
 
 async def test_nothing_new_is_nothing_to_vouch_for(mail: Any, tmp_path: Path) -> None:

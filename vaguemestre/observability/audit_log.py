@@ -63,6 +63,7 @@ AUDIT_HEAD = sa.Table(
     sa.Column("writer", sa.Text, primary_key=True),
     sa.Column("sequence", sa.BigInteger, nullable=False),
     sa.Column("link", sa.LargeBinary, nullable=False),
+    sa.Column("vouched", sa.BigInteger, nullable=False),
 )
 AUDIT_SUBJECT = sa.Table(
     "audit_subject",
@@ -118,9 +119,10 @@ class AppendEvent(AuditChange):
 
 @dataclass(slots=True)
 class KeepCheckpoint(AuditChange):
-    """The last checkpoint of this process."""
+    """The last checkpoint of this process, and what it vouches for."""
 
     row: dict[str, Any]
+    heads: dict[str, int]
 
 
 @dataclass(slots=True)
@@ -142,13 +144,18 @@ _INSERT_SUBJECT = sa.text(
     " ON CONFLICT DO NOTHING"
 )
 _PUT_HEAD = sa.text(
-    "INSERT INTO audit_head (writer, sequence, link) VALUES (:writer, :sequence, :link)"
+    "INSERT INTO audit_head (writer, sequence, link, vouched) VALUES (:writer, :sequence, :link, 0)"
     " ON CONFLICT (writer) DO UPDATE SET sequence = excluded.sequence, link = excluded.link"
 )
 _PUT_CHECKPOINT = sa.text(
     "INSERT INTO audit_checkpoint (slot, number, line) VALUES (:slot, :number, :line)"
     " ON CONFLICT (slot) DO UPDATE SET number = excluded.number, line = excluded.line"
     " WHERE audit_checkpoint.number < excluded.number"
+)
+_VOUCHED = (
+    sa.update(AUDIT_HEAD)
+    .where(AUDIT_HEAD.c.writer == sa.bindparam("b_writer"))
+    .values(vouched=sa.bindparam("v"))
 )
 _GET_HEAD = sa.select(AUDIT_HEAD.c.sequence, AUDIT_HEAD.c.link).where(
     AUDIT_HEAD.c.writer == sa.bindparam("b_writer")
@@ -171,7 +178,7 @@ class AuditLog:
         self.writer = f"{settings.slot}/{settings.started}"
         self._sealer: EventSealer | None = None
         self._file: CheckpointFile | None = None
-        self._vouched: dict[str, int] = {}
+        self._vouched = 0
         self._month = 0
 
     async def open(self) -> None:
@@ -252,6 +259,8 @@ class AuditLog:
             match change:
                 case KeepCheckpoint():
                     await connection.execute(_PUT_CHECKPOINT, change.row)
+                    vouched = [{"b_writer": writer, "v": head} for writer, head in change.heads.items()]
+                    await connection.execute(_VOUCHED, vouched)
                 case EraseSubject():
                     removed = sa.delete(AUDIT_SUBJECT).where(AUDIT_SUBJECT.c.pseudonym == change.pseudonym)
                     await connection.execute(removed)
@@ -301,24 +310,24 @@ class AuditLog:
             return
         at = self._clock.now().timestamp()
         number, line = await asyncio.to_thread(self._file.append, at, heads)
+        sequences = {writer: sequence for writer, (sequence, _) in heads.items()}
         unit = UnitOfWork()
-        unit.add(KeepCheckpoint({"slot": self._settings.slot, "number": number, "line": line}))
+        unit.add(KeepCheckpoint({"slot": self._settings.slot, "number": number, "line": line}, sequences))
         await self._committer.commit(unit)
-        self._vouched.update({writer: sequence for writer, (sequence, _) in heads.items()})
+        self._vouched = sequences.get(self.writer, self._vouched)
 
     async def _new_heads(self) -> dict[str, tuple[int, bytes]]:
+        """Our own chain by what we remember; those of earlier lives by what the database remembers."""
         column = AUDIT_HEAD.c
-        first = not self._vouched
-        mine = column.writer.startswith(f"{self._settings.slot}/", autoescape=True)
-        query = sa.select(AUDIT_HEAD).where(mine if first else column.writer == self.writer)
+        earlier = sa.and_(
+            column.writer.startswith(f"{self._settings.slot}/", autoescape=True),
+            column.writer != self.writer,
+            column.sequence > column.vouched,
+        )
+        ours = sa.and_(column.writer == self.writer, column.sequence > self._vouched)
         async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all()
-        self._vouched.setdefault(self.writer, 0)
-        return {
-            row.writer: (row.sequence, bytes(row.link))
-            for row in rows
-            if row.sequence > self._vouched.get(row.writer, 0)
-        }
+            rows = (await connection.execute(sa.select(AUDIT_HEAD).where(sa.or_(ours, earlier)))).all()
+        return {row.writer: (row.sequence, bytes(row.link)) for row in rows}
 
     async def _prepare_months(self) -> None:
         now = self._clock.now()
@@ -364,7 +373,9 @@ async def verify(
     }
     async with database.read(snapshot=True) as connection:
         for row in await connection.execute(sa.select(AUDIT_CHECKPOINT)):
-            reader = readers.setdefault(row.slot, CheckpointReader(check))  # a file that is gone holds nothing
+            reader = readers.setdefault(
+                row.slot, CheckpointReader(check)
+            )  # a file that is gone holds nothing
             if row.number not in reader.lines and row.slot in checkpoint_files:
                 # Written since the file was read, by a process at work: the file only grows.
                 later = await asyncio.to_thread(read_file, checkpoint_files[row.slot], check)

@@ -35,6 +35,7 @@ def upgrade() -> None:
         sa.Column("writer", sa.Text, primary_key=True),
         sa.Column("sequence", sa.BigInteger, nullable=False),
         sa.Column("link", sa.LargeBinary, nullable=False),
+        sa.Column("vouched", sa.BigInteger, nullable=False),
     )
     op.create_table(
         "audit_subject",
