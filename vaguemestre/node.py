@@ -45,7 +45,7 @@ from mta.spool.retry import RetrySettings
 from mta.spool.scheduler import Scheduler, SchedulerSettings
 from mta.trace import return_path_field
 from vaguemestre.config.schema import OFF, Configuration
-from vaguemestre.observability.gauges import DeliveryCounts, Gauges, SmtpCounts
+from vaguemestre.observability.gauges import DeliveryCounts, Gauges, ImapCounts, SmtpCounts
 from vaguemestre.observability.metrics import Health, Metrics, management_site
 from vaguemestre.rehearsal import checkpoints_of
 from vaguemestre.wiring import Operator
@@ -197,6 +197,7 @@ class Node:
         self._run(operator.refresher.run(timedelta(seconds=operator.configuration.trust.refresh_seconds)))
         self._run(self._every(CRL_SECONDS, self._refresh_crls))
         self._run(self._every(1.0, self._gauges.read))
+        self._run(self._every(1.0, operator.box_cache.look))  # so that a closed box is seen without traffic
         self._run(self._every(WAL_SECONDS, operator.database.checkpoint))
         await self._open_doors()
         await operator.audit.append(AuditEvent(kind=AuditKind.STARTED, facts={"node": self._node_name}))
@@ -272,7 +273,8 @@ class Node:
             accounts=operator.accounts, store=operator.mail_store, blobs=operator.blobs,
             committer=operator.committer, audit=operator.audit, feed=operator.feed, clock=operator.clock,
         )  # fmt: skip
-        shared = Shared.of(ImapSettings(server_name=self._hostname.ascii), ports)
+        shared = Shared.of(ImapSettings(server_name=self._hostname.ascii), ports, ImapCounts(self.metrics))
+        operator.box_cache.watch(lambda bal_id, _: shared.end_sessions_of(bal_id))
         network: Any = reactor
         try:
             for port, implicit in ((listen_at.imap, False), (listen_at.imaps, True)):

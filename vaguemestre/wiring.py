@@ -144,7 +144,7 @@ class Operator:
             default_quota_octets=configuration.letters.quota_octets,
         )
         sealed = SealedBoxes(box_storage.BoxReader(self.database), self.vault, self.committer)
-        cache = BoxCache(sealed, self.clock, settings)
+        self.box_cache = cache = BoxCache(sealed, self.clock, settings)
         self.hashes = PasswordHashes()
         logins = Logins(cache, hashes=self.hashes, throttle=Throttle(), clock=self.clock, settings=settings)
         self.accounts = LocalAccounts(cache, logins, clock=self.clock, settings=settings, usage=self._usage)

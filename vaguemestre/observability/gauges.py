@@ -43,6 +43,22 @@ class SmtpCounts:
         self._metrics.accept_seconds.observe(seconds)
 
 
+class ImapCounts:
+    """Implements `mta.imap.channel.ImapMetrics`."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def commanded(self, name: str, condition: str, seconds: float) -> None:
+        """See the protocol."""
+        self._metrics.imap_commands.labels(name, condition).inc()
+        self._metrics.imap_seconds.observe(seconds)
+
+    def connected(self, listener: str, open_connections: int) -> None:
+        """See the protocol."""
+        self._metrics.open_connections.labels(listener).set(open_connections)
+
+
 class DeliveryCounts:
     """Implements `mta.delivery.parts.DeliveryObserver`."""
 

@@ -48,6 +48,15 @@ class Metrics:
             ["listener", "reply"],
             registry=self.registry,
         )
+        self.imap_commands = Counter(
+            "vaguemestre_imap_commands_total",
+            "IMAP commands",
+            ["command", "condition"],
+            registry=self.registry,
+        )
+        self.imap_seconds = Histogram(
+            "vaguemestre_imap_command_seconds", "One IMAP command", registry=self.registry, buckets=_SECONDS
+        )
         self.letters = Counter(
             "vaguemestre_letters_total", "Letters made durable, by door", ["listener"], registry=self.registry
         )
