@@ -125,14 +125,15 @@ class BlobFiles:
         self._fsync_folder(self._folder)
         self._fsync_folder(self._folder.parent)
 
-    def _path(self, blob_id: str) -> Path:
+    def path_of(self, blob_id: str) -> Path:
+        """Where a blob lies."""
         return (
             self._folder / blob_id[-_FANOUT_DIGITS:] / blob_id
         )  # an id begins with its time and ends at random
 
     def write(self, blob_id: str, sealed: bytes) -> None:
         """Durable when this returns: content first, then name. Raises StoreFull, StoreError, FatalStoreError."""
-        path = self._path(blob_id)
+        path = self.path_of(blob_id)
         temporary = path.with_name(blob_id + _TEMPORARY)
         try:
             self._write_content(temporary, sealed)
@@ -168,7 +169,7 @@ class BlobFiles:
     def read(self, blob_id: str, offset: int, length: int) -> bytes:
         """Sealed octets, fewer at the end. Raises NotStored, StoreError."""
         try:
-            return self._disk.read(self._path(blob_id), offset, length)
+            return self._disk.read(self.path_of(blob_id), offset, length)
         except FileNotFoundError as error:
             raise NotStored("a blob's file is not there") from error
         except OSError as error:
@@ -177,12 +178,12 @@ class BlobFiles:
     def remove(self, blob_id: str) -> None:
         """Remove a file that no row names; nothing happens when it is gone already."""
         with contextlib.suppress(OSError):
-            self._disk.unlink(self._path(blob_id))
+            self._disk.unlink(self.path_of(blob_id))
 
     def remove_temporary(self, blob_id: str) -> None:
         """Remove what an interrupted write left."""
         with contextlib.suppress(OSError):
-            self._disk.unlink(self._path(blob_id).with_name(blob_id + _TEMPORARY))
+            self._disk.unlink(self.path_of(blob_id).with_name(blob_id + _TEMPORARY))
 
     def older_than(self, moment: float) -> Iterator[tuple[str, bool]]:
         """(blob id, whether it is an interrupted write) of the files last written before `moment` (since 1970)."""

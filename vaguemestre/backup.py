@@ -6,8 +6,9 @@ it is not: reading one back (`vaguemestre.restoring`), or a backup of PostgreSQL
 
 The order: large blobs first (most of the octets), then the database in one read transaction, then the blobs that
 came meanwhile. A blob that the snapshot names and that is gone already means a letter deleted in these moments: the
-snapshot is taken again. Blobs that the snapshot does not name leave the backup. The checkpoints of the audit trail
-are cut where the snapshot ends, so that the restored trail verifies.
+snapshot is taken again; what is missing from each of five is lost, not deleted, and that is said. Blobs that the
+snapshot does not name leave the backup. The checkpoints of the audit trail are cut where the snapshot ends, so that
+the restored trail verifies.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from datetime import datetime
 from pathlib import Path
 
 from core.errors import ConfigurationError, StoreError
+from mailstore.files import BlobFiles
 from vaguemestre.backup_manifest import (
     CONFIGURATION,
     DATABASE,
@@ -85,16 +87,16 @@ def create(configuration: Configuration, request: BackupRequest, progress: Progr
 def _fill(configuration: Configuration, request: BackupRequest, work: Path, progress: Progress) -> Manifest:
     blobs = configuration.operator.data_dir / "blobs"
     copied = _copy_blobs(blobs, work / "blobs", _large_blobs(request.database), progress)
-    vanished: set[str] = set()
+    missing: set[str] = set()
     for _ in range(SNAPSHOTS):
         _snapshot(request.database, work / DATABASE, progress)
         named = _large_blobs(work / DATABASE)
         copied |= _copy_blobs(blobs, work / "blobs", named - copied, progress)
-        vanished = named - copied
-        if not vanished:
+        missing = named - copied
+        if not missing:
             break
     for extra in copied - named:
-        (work / "blobs" / extra[:2] / extra).unlink()
+        BlobFiles(work / "blobs").path_of(extra).unlink()
     _copy_checkpoints(request.checkpoints, work)
     kept = configuration.operator.data_dir
     _copy_if_there(kept / TRUST_LIST, work / "trust" / TRUST_LIST)
@@ -113,7 +115,7 @@ def _fill(configuration: Configuration, request: BackupRequest, work: Path, prog
         schema=schema,
         with_keys=request.with_keys,
         counts=counts,
-        vanished=tuple(sorted(vanished)),
+        missing=tuple(sorted(missing)),
         files=tuple(entries),
     )
     _write_through(work / MANIFEST, manifest.octets())
@@ -188,10 +190,11 @@ def schema_of(connection: sqlite3.Connection) -> tuple[str, ...]:
 
 # --- files --------------------------------------------------------------------------------------------------
 def _copy_blobs(source: Path, target: Path, names: set[str], progress: Progress) -> set[str]:
-    """Copy these; those that are gone (deleted letters) are left out. The names that were copied."""
+    """Copy these; those that are gone are left out. The names that were copied."""
     copied: set[str] = set()
+    kept, copies = BlobFiles(source), BlobFiles(target)
     for number, name in enumerate(sorted(names), 1):
-        if _copy_if_there(source / name[:2] / name, target / name[:2] / name):
+        if _copy_if_there(kept.path_of(name), copies.path_of(name)):
             copied.add(name)
         progress("large letters", number, len(names))
     return copied
@@ -327,6 +330,6 @@ def sync_folder(folder: Path) -> None:
 
 def remember(data_dir: Path, manifest: Manifest) -> None:
     """Leave a note of the last backup, for `doctor`."""
-    note = replace(manifest, files=(), vanished=())
+    note = replace(manifest, files=(), missing=())
     _write_through(data_dir / f".{LAST_BACKUP}.new", note.octets())
     (data_dir / f".{LAST_BACKUP}.new").replace(data_dir / LAST_BACKUP)

@@ -58,7 +58,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """See the module. `vanished` are large letters that were deleted while the backup was made."""
+    """See the module. `missing` are large letters that the database names and whose files were lost before."""
 
     made_at: str
     operator: str
@@ -66,7 +66,7 @@ class Manifest:
     schema: tuple[str, ...]
     with_keys: bool
     counts: Counts
-    vanished: tuple[str, ...]
+    missing: tuple[str, ...]
     files: tuple[FileEntry, ...]
     format: int = FORMAT
 
@@ -88,7 +88,7 @@ class Manifest:
                 schema=tuple(form["schema"]),
                 with_keys=bool(form["with_keys"]),
                 counts=Counts(**form["counts"]),
-                vanished=tuple(form["vanished"]),
+                missing=tuple(form["missing"]),
                 files=tuple(_entry(entry) for entry in form["files"]),
             )
         except (ValueError, KeyError, TypeError) as error:

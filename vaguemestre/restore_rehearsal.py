@@ -151,7 +151,7 @@ async def _read_messages(
 
     found = await asyncio.to_thread(places)
     chosen = _sample(found, size)
-    gone = set(report.manifest.vanished)
+    gone = set(report.manifest.missing)
     for number, (folder_id, place, blob_id) in enumerate(chosen, 1):
         try:
             octets = await operator.mail_store.octets(folder_id, uid_of(place))
@@ -171,8 +171,6 @@ async def _read_messages(
         progress("reading messages", number, len(chosen))
     which = "all" if len(chosen) == len(found) else f"{len(chosen)} of the {len(found)}"
     report.lines.append(f"{which.capitalize()} messages were read and authenticated ({report.messages}).")
-    if report.gone:
-        report.lines.append(f"{report.gone} of them had been deleted while the backup was made.")
 
 
 async def _read_spool(operator: Operator, size: int | None, report: RehearsalReport) -> None:
@@ -182,8 +180,15 @@ async def _read_spool(operator: Operator, size: int | None, report: RehearsalRep
     for spool_id in _sample(ids, size):
         try:
             item, _ = await operator.spool.load(spool_id)
+            if item.octets.blob_id in report.manifest.missing:
+                report.gone += 1
+                continue
             await operator.blobs.read(item.octets)
         except GatewayError as error:
             raise RehearsalFailed(f"letter {spool_id} of the spool does not open") from error
         report.letters += 1
     report.lines.append(f"{report.letters} letters of the spool were read and authenticated.")
+    if report.gone:
+        report.lines.append(
+            f"{report.gone} letters were lost already when the backup was made; see its manifest."
+        )

@@ -96,6 +96,8 @@ class _TarSource:
 def _translated() -> Iterator[None]:
     try:
         yield
+    except tarfile.TarError as error:
+        raise BackupDamaged("the archive ends too early or cannot be read") from error
     except OSError as error:
         raise StoreError(f"the backup cannot be read or written: {error.strerror}") from error
 
@@ -235,14 +237,15 @@ def placed(original: Configuration, target: Path, names: set[str]) -> Configurat
 
     identities = []
     for number, identity in enumerate(original.tls.identity):
-        certificate = f"certificates/{number}.pem"
+        key = moved(identity.key)
+        # A certificate goes with its key: without the key in the backup, both are read where they were.
+        has_own = f"certificates/{number}.pem" in names and key != identity.key
+        own = target / place_of(f"certificates/{number}.pem")
         identities.append(
             replace(
                 identity,
-                certificate=target / place_of(certificate)
-                if certificate in names
-                else moved(identity.certificate),
-                key=moved(identity.key),
+                certificate=own if has_own else moved(identity.certificate),
+                key=key,
                 passphrase=moved(identity.passphrase) if identity.passphrase else None,
             )
         )

@@ -57,9 +57,10 @@ def create(
         f"Backup {target}: {manifest.counts.sentence()}; {len(manifest.files)} files, "
         f"{manifest.octets_in_all} octets."
     )
-    if manifest.vanished:
+    if manifest.missing:
         typer.echo(
-            f"{len(manifest.vanished)} large letters were deleted while it was made and are not in it."
+            f"Attention: the files of {len(manifest.missing)} large letters are lost on this machine, though the "
+            "database names them; they are in no backup made from now on. Look in earlier ones, and at the disk."
         )
     typer.echo(KEYS_INSIDE if with_keys else KEYS_APART.format(kek=_kek(config)))
     typer.echo(f"Show that it holds: vaguemestre backup restore {target} --rehearse --config {config}")
