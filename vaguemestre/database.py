@@ -14,11 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, column, inspect, select, table
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -34,6 +30,8 @@ STATEMENT_SECONDS = 10  # ours: PostgreSQL ends a statement that takes longer
 CONNECT_SECONDS = 5.0  # ours: PostgreSQL that does not answer is away
 STATEMENT_CACHE = 2000  # ours: compiled statements kept by SQLAlchemy
 MIGRATE_COMMAND = "vaguemestre init"
+VERSION_TABLE = "alembic_version"
+REVISION_DIGITS = 4
 
 SQLITE_PRAGMAS = (
     "page_size=8192",  # of a new file: a letter of 10 kB costs 6 % less CPU than with pages of 4 kB
@@ -255,18 +253,23 @@ def _checkpoint(path: Path, patience: float) -> None:
         connection.close()
 
 
-def _alembic() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    return config
+def revisions() -> tuple[str, ...]:
+    """This program's schema versions, oldest first: each migration's file begins with its own."""
+    folder = Path(__file__).parent / "migrations" / "versions"
+    return tuple(sorted(path.name[:REVISION_DIGITS] for path in folder.glob("[0-9]*.py")))
 
 
 async def migrate(database: Database) -> None:
     """Bring the tables to this program's version. Raises ConfigurationError for a database of a later one."""
-    config = _alembic()
+    # Only here: a start of `serve` needs neither alembic nor its imports.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
 
     def upgrade(connection: Connection) -> None:
-        _refuse_newer(connection)
+        _refuse_newer(_versions(connection))
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
         config.attributes["connection"] = connection
@@ -279,8 +282,9 @@ async def check_schema(database: Database) -> None:
     """Raise ConfigurationError, naming the command, unless the tables are of this program's version."""
 
     def check(connection: Connection) -> None:
-        _refuse_newer(connection)
-        if _versions(connection) != set(ScriptDirectory.from_config(_alembic()).get_heads()):
+        versions = _versions(connection)
+        _refuse_newer(versions)
+        if versions != {revisions()[-1]}:
             raise ConfigurationError(
                 f"the database is not prepared for this version: run `{MIGRATE_COMMAND}`"
             )
@@ -296,10 +300,11 @@ async def check_schema(database: Database) -> None:
 
 
 def _versions(connection: Connection) -> set[str]:
-    return set(MigrationContext.configure(connection).get_current_heads())
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return set()
+    return set(connection.execute(select(column("version_num")).select_from(table(VERSION_TABLE))).scalars())
 
 
-def _refuse_newer(connection: Connection) -> None:
-    known = {script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()}
-    if not _versions(connection) <= known:
+def _refuse_newer(versions: set[str]) -> None:
+    if not versions <= set(revisions()):
         raise ConfigurationError("the database was made by a later version of this program: install that one")

@@ -199,6 +199,8 @@ class Node:
         self._run(self._every(1.0, self._gauges.read))
         self._run(self._every(1.0, operator.box_cache.look))  # so that a closed box is seen without traffic
         self._run(self._every(WAL_SECONDS, operator.database.checkpoint))
+        self._run(self._every(60.0, self._forget_keys))
+        self._run(self._every(3600.0, self._sweep))
         await self._open_doors()
         await operator.audit.append(AuditEvent(kind=AuditKind.STARTED, facts={"node": self._node_name}))
 
@@ -221,6 +223,12 @@ class Node:
 
     async def _refresh_crls(self) -> None:
         self._reload_material()
+
+    async def _forget_keys(self) -> None:
+        self.operator.vault.forget_old()
+
+    async def _sweep(self) -> None:
+        await self.operator.blobs.sweep()
 
     def _reload_material(self) -> None:
         try:

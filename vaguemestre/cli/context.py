@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from core.clock import SystemClock
 from vaguemestre.config.load import load
-from vaguemestre.config.schema import Configuration, LogSettings
+from vaguemestre.config.schema import Configuration
 from vaguemestre.observability.logging import LogFormat, configure
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ async def open_operator(config_path: Path) -> AsyncIterator[Operator]:
     from vaguemestre.wiring import Operator
 
     configuration = load(config_path, Configuration)
-    configure(clock=SystemClock(), log_format=LogFormat.TEXT, level=LogSettings(level="warning").level)
+    configure(clock=SystemClock(), log_format=LogFormat.TEXT, level="critical")  # a verb speaks for itself
     operator = await Operator.open(configuration, SystemClock())
     try:
         yield operator

@@ -133,22 +133,20 @@ def documentation(schema: Hashable) -> dict[str, str]:
     return found
 
 
-def write(settings: Any, *, commented: bool, skip_defaults: bool = False) -> str:
+def write(settings: Any, *, commented: bool) -> str:
     """The settings as TOML. `commented` puts each field's documentation above it."""
     lines: list[str] = []
-    _write_table(settings, "", lines, commented, skip_defaults)
+    _write_table(settings, "", lines, commented=commented)
     return "\n".join(lines).strip() + "\n"
 
 
-def _write_table(value: Any, prefix: str, lines: list[str], commented: bool, skip_defaults: bool) -> None:
+def _write_table(value: Any, prefix: str, lines: list[str], *, commented: bool) -> None:
     documents = documentation(typing.cast(Hashable, type(value)))
     nested: list[tuple[str, Any]] = []
     for field in dataclasses.fields(value):
         item = getattr(value, field.name)
         if dataclasses.is_dataclass(item):
             nested.append((field.name, item))
-            continue
-        if skip_defaults and item == field.default:
             continue
         if isinstance(item, tuple) and item and dataclasses.is_dataclass(item[0]):
             nested.extend((field.name, element) for element in item)
@@ -162,7 +160,7 @@ def _write_table(value: Any, prefix: str, lines: list[str], commented: bool, ski
         if commented:
             lines.extend(f"# {line}" for line in textwrap.wrap(documents.get(name, ""), 98))
         lines.append(f"[[{prefix}{name}]]" if is_array else f"[{prefix}{name}]")
-        _write_table(item, f"{prefix}{name}.", lines, commented, skip_defaults)
+        _write_table(item, f"{prefix}{name}.", lines, commented=commented)
 
 
 def _literal(item: Any) -> str:

@@ -151,7 +151,7 @@ def _lists(space: Space, bill: Playbill) -> None:
     space.publish_list(unsigned, signer=None)
     space.publish_list(lost, structures=STRUCTURES[:0])
     foreign = space.folder / "trust" / "foreign.xml"
-    space.publish_list(foreign, signer="unlisted")
+    space.publish_list(foreign, signer="other-signer")
     damaged = fresh.replace(HOSPITAL.domain.encode(), b"ch-autre.mssante.example", 1)
     cut = fresh[: fresh.index(b"</ListeDomaines>") + len(b"</ListeDomaines>")]
     defects = (
@@ -172,14 +172,14 @@ def _offer(space: Space, bill: Playbill, config: Path, name: str, octets: bytes)
     offered = space.folder / "trust" / "offered.xml"
     offered.write_bytes(octets)
     before = space.command("directory", "list", "status", "--config", str(config))
-    refused = ""
-    try:
-        space.command("directory", "list", "refresh", "--source", str(offered), "--config", str(config))
-    except Exception as error:  # noqa: BLE001 - whatever it says is what is checked
-        refused = str(error)
+    status, said = space.outcome(
+        "directory", "list", "refresh", "--source", str(offered), "--config", str(config)
+    )
     after = space.command("directory", "list", "status", "--config", str(config))
+    why = " ".join(said.removeprefix("vaguemestre: ").split())[:110]
     bill.check(
-        bool(refused) and _digest(before) == _digest(after), f"refused: a list {name}; the good one stays"
+        status == 1 and _digest(before) == _digest(after),
+        f"refused: a list {name}; the good one stays ({why})",
     )
 
 

@@ -169,20 +169,23 @@ class Space:
         """Made when the box was made."""
         return self.operator_of(player).passwords[player.address]
 
-    def command(self, *arguments: str, secret: str = "") -> str:
-        """Run one of the product's commands in this process; its output. Raises DemoBroken."""
-        out, err = io.StringIO(), io.StringIO()
+    def outcome(self, *arguments: str, secret: str = "") -> tuple[int, str]:
+        """Run one of the product's commands in this process: its exit status, and all that it said."""
+        said = io.StringIO()
         saved, sys.stdin = sys.stdin, io.TextIOWrapper(io.BytesIO(secret.encode()), encoding="utf-8")
         try:
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
                 status = run_command(list(arguments))
         finally:
             sys.stdin = saved
+        return status, said.getvalue()
+
+    def command(self, *arguments: str, secret: str = "") -> str:
+        """As `outcome`, for a command that must succeed. Raises DemoBroken."""
+        status, said = self.outcome(*arguments, secret=secret)
         if status:
-            raise DemoBroken(
-                f"vaguemestre {' '.join(arguments[:2])} ended with {status}: {err.getvalue().strip()}"
-            )
-        return out.getvalue()
+            raise DemoBroken(f"vaguemestre {' '.join(arguments[:2])} ended with {status}: {said.strip()}")
+        return said
 
     def build(self, say: Callable[[str], None]) -> None:
         """Authority, certificates, list, directory, operators and boxes, all made afresh."""
@@ -221,6 +224,7 @@ class Space:
             keys = self.folder / structure.key / "keys"
             issue("operator", structure.subject, keys, "SSL_SERV", structure.hostname, "localhost")
         issue("signer", LIST_SIGNER, self.others, "LIST_SIGNER")
+        issue("other-signer", UNLISTED, self.others, "LIST_SIGNER")
         issue("unlisted", UNLISTED, self.others, "SSL_SERV")
         # The same name as the city's operator: only revocation tells this one from the good one.
         issue("revoked", STRUCTURES[1].subject, self.others, "SSL_SERV")

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from vaguemestre.config.load import write
+from core.clock import SystemClock
+from vaguemestre.config.load import load, write
+from vaguemestre.config.schema import Configuration
 from vaguemestre.demo.cast import ANNE, HOSPITAL, PAUL, PAULE
 from vaguemestre.demo.playbill import Playbill
-from vaguemestre.demo.space import DemoBroken, OperatorProcess, Space
+from vaguemestre.demo.space import OperatorProcess, Space
+from vaguemestre.observability.audit_chain import genesis, leaf, link
+from vaguemestre.observability.audit_log import VAULT_KEY
+from vaguemestre.observability.audit_sealing import EventSealer
+from vaguemestre.trail import open_vault
 
 FIRST = f"<premiere-lettre.submissions@{ANNE.domain}>"
 
@@ -81,50 +88,56 @@ def _tampered(
     bill: Playbill,
     operator: OperatorProcess,
     what: str,
-    tamper: Callable[[sqlite3.Connection], None],
+    tamper: Callable[[sqlite3.Connection, Path], None],
 ) -> None:
-    """On a copy: bend the trail with SQL, and see whether it is found."""
+    """On a copy: bend the trail with all rights on the machine, and see whether it is found."""
     copy = space.folder / "tampered"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(operator.folder, copy)
-    (copy / "vaguemestre.toml").write_text(write(operator.configuration, commented=False), "utf-8")
-    database = sqlite3.connect(_database(copy))
-    tamper(database)
+    config = copy / "vaguemestre.toml"
+    config.write_text(write(operator.configuration, commented=False), "utf-8")
+    database = sqlite3.connect(copy / "data" / "vaguemestre.db")
+    tamper(database, config)
     database.commit()
     database.close()
-    try:
-        said = space.command("audit", "verify", "--config", str(copy / "vaguemestre.toml"))
-        found = False
-    except DemoBroken as error:
-        said, found = str(error), True
-    bill.check(found, f"audit verify finds {what}: {said.strip().splitlines()[-1][:150]}")
+    status, said = space.outcome("audit", "verify", "--config", str(config))
+    finding = said.strip().splitlines()[0] if said.strip() else "nothing was said"
+    bill.check(status == 1 and "whole" not in finding, f"audit verify finds {what}: {finding[:160]}")
     shutil.rmtree(copy, ignore_errors=True)
 
 
-def _database(folder: Path) -> Path:
-    return folder / "data" / "vaguemestre.db"
-
-
-def _columns(database: sqlite3.Connection) -> list[str]:
-    return [row[1] for row in database.execute("PRAGMA table_info(audit_event)")]
-
-
-def _flip(database: sqlite3.Connection) -> None:
+def _flip(database: sqlite3.Connection, _config: Path) -> None:
     row, octets = database.execute(
         "SELECT rowid, body FROM audit_event ORDER BY rowid LIMIT 1 OFFSET 3"
     ).fetchone()
-    flipped = bytes([octets[0] ^ 1]) + octets[1:]
-    database.execute("UPDATE audit_event SET body = ? WHERE rowid = ?", (flipped, row))
-
-
-def _cut_tail(database: sqlite3.Connection) -> None:
     database.execute(
-        "DELETE FROM audit_event WHERE rowid IN (SELECT rowid FROM audit_event ORDER BY rowid DESC LIMIT 3)"
+        "UPDATE audit_event SET body = ? WHERE rowid = ?", (bytes([octets[0] ^ 1]) + octets[1:], row)
     )
 
 
-def _rewrite(database: sqlite3.Connection) -> None:
-    """Drop an event and link the rest anew, as somebody with all rights on the database would."""
-    database.execute(
-        "DELETE FROM audit_event WHERE rowid = (SELECT rowid FROM audit_event ORDER BY rowid LIMIT 1)"
-    )
+def _cut_tail(database: sqlite3.Connection, _config: Path) -> None:
+    newest = "SELECT rowid FROM audit_event ORDER BY rowid DESC LIMIT 3"
+    database.execute(f"DELETE FROM audit_event WHERE rowid IN ({newest})")
+
+
+def _rewrite(database: sqlite3.Connection, config: Path) -> None:
+    """With the operator's own keys: forge one event and make every later link of its chain anew, so that all fits."""
+    key = asyncio.run(_chain_key(config))
+    (writer,) = database.execute(
+        "SELECT writer FROM audit_event GROUP BY writer ORDER BY count(*) DESC LIMIT 1"
+    ).fetchone()
+    rows = database.execute(
+        "SELECT rowid, sequence, body FROM audit_event WHERE writer = ? ORDER BY sequence", (writer,)
+    ).fetchall()
+    bodies = [body for _, _, body in rows]
+    bodies[1] = bodies[2]  # this never happened
+    previous = genesis(writer)
+    for (row, sequence, _), body in zip(rows, bodies, strict=True):
+        previous = link(previous, sequence, leaf(key, body))
+        database.execute("UPDATE audit_event SET body = ?, link = ? WHERE rowid = ?", (body, previous, row))
+    database.execute("UPDATE audit_head SET link = ? WHERE writer = ?", (previous, writer))
+
+
+async def _chain_key(config: Path) -> bytes:
+    async with open_vault(load(config, Configuration), SystemClock()) as (_, vault):
+        return EventSealer(vault, await vault.key(VAULT_KEY)).chain_key
