@@ -10,6 +10,7 @@ cannot be trusted any more ends the process at once with 74 (EX_IOERR): a failed
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -18,11 +19,13 @@ from typing import Any
 import structlog
 
 from core.clock import SystemClock
-from core.errors import FatalStoreError, GatewayError
+from core.errors import ConfigurationError, FatalStoreError, GatewayError, TemporaryError
 from vaguemestre.config.schema import Configuration
 from vaguemestre.observability.logging import configure
 
 EX_IOERR = 74  # sysexits.h
+EX_TEMPFAIL = 75
+EX_CONFIG = 78
 LAG_PERIOD = 0.5  # seconds between two looks at how late the loop wakes
 _log = structlog.get_logger()
 
@@ -44,6 +47,13 @@ def serve(configuration: Configuration) -> int:
     return life.result()
 
 
+def _status(error: GatewayError) -> int:
+    """What a service manager reads: change something, start me again later, or neither."""
+    if isinstance(error, ConfigurationError):
+        return EX_CONFIG
+    return EX_TEMPFAIL if isinstance(error, TemporaryError) else 1
+
+
 class _Life:
     """From the first open file to the last closed one."""
 
@@ -63,13 +73,15 @@ class _Life:
                     self._loop.add_signal_handler(number, self._over.set)
                 self._loop.add_signal_handler(signal.SIGHUP, node.reload)
                 await node.start()
+                gc.collect()
+                gc.freeze()  # what a start leaves is not looked through again while letters wait
                 _log.info("serving", component=self._configuration.operator.node)
                 await self._watch(node)
             finally:
                 await node.close()
         except GatewayError as error:
             print(f"vaguemestre: {error}", file=sys.stderr, flush=True)  # noqa: T201 - one clear line at start
-            return 78 if type(error).__name__ == "ConfigurationError" else 1
+            return _status(error)
         finally:
             reactor.stop()
         _log.info("stopped", component=self._configuration.operator.node)

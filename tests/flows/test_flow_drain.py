@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import smtplib
+import socket
 import threading
 import time
 from collections import Counter
@@ -83,20 +84,53 @@ def test_sigterm_under_load(space: Space) -> None:
     assert all(answer.code == 421 for answer in ledger.last_answers), ledger.last_answers
     hospital.start()
     expected = ledger.acknowledged | {"<moitie@demo.example>"}
-    settled = until(lambda: (found := _found(space)).keys() >= expected and found or None)
+    settled = until(lambda: ((found := _found(space)).keys() >= expected and found) or None)
     assert settled is not None, "an acknowledged letter did not arrive"
     assert {message_id: settled[message_id] for message_id in expected} == dict.fromkeys(expected, 1)
     assert all(settled[message_id] <= 1 for message_id in ledger.sent)
 
 
-def test_sigterm_is_not_held_up_by_an_open_imap_session(space: Space) -> None:
+def test_an_idle_reader_hears_bye_and_the_process_ends_at_once(space: Space) -> None:
     hospital = space.operators["hospital"]
     inbox = mailbox_of(space, WARD)
+    inbox.imap.send(b"i1 IDLE\r\n")
+    assert inbox.imap.readline().startswith(b"+")
     assert hospital.process is not None
     started = time.monotonic()
     hospital.process.terminate()
-    assert hospital.process.wait(EXIT_SECONDS + 5) == 0
-    assert time.monotonic() - started < EXIT_SECONDS
-    line = inbox.imap.readline()
-    assert line.startswith(b"* BYE"), line
+    assert inbox.imap.readline().startswith(b"* BYE")
+    assert inbox.imap.readline() == b""
     inbox.imap.shutdown()
+    assert hospital.process.wait(EXIT_SECONDS) == 0
+    assert time.monotonic() - started < EXIT_SECONDS / 3
+
+
+def test_nobody_who_stands_still_holds_the_process(space: Space) -> None:
+    """A peer that never answers, a client that never ends its letter, a reader that reads nothing."""
+    hospital = space.operators["hospital"]
+    silent = socket.create_server(("127.0.0.1", space.operators["other"].ports["relay"]))
+    peers: list[socket.socket] = []
+    waiting = threading.Thread(target=lambda: peers.append(silent.accept()[0]))
+    waiting.start()
+    session = session_of(space, ANNE)
+    to = "personne@autre.mssante.example"
+    octets = letter(ANNE.address, [to], subject="x", message_id="<silence@demo.example>")
+    assert session.send(ANNE.address, [to], octets).code == 250
+    waiting.join(10)
+    assert peers, "the relay did not connect"
+    session.smtp.mail(ANNE.address)
+    session.smtp.rcpt(WARD.address)
+    session.smtp.docmd("DATA")
+    session.smtp.send(octets[:200])
+    reader = mailbox_of(space, WARD)
+    assert hospital.process is not None
+    started = time.monotonic()
+    hospital.process.terminate()
+    try:
+        assert hospital.process.wait(EXIT_SECONDS + 15) == 0
+        assert time.monotonic() - started < EXIT_SECONDS
+    finally:
+        reader.imap.shutdown()
+        session.smtp.close()
+        peers[0].close()
+        silent.close()

@@ -92,7 +92,7 @@ def test_a_revoked_peer_is_refused_at_the_next_mail(space: Space, command: Comma
     command("simulate", "revoke", "--dir", str(space.folder / "igc"), str(stolen))
     if by_signal:
         _hang_up(hospital)
-    refused = until(lambda: (answer := mail()).code != 250 and answer or None, WATCH_SECONDS)
+    refused = until(lambda: ((answer := mail()).code != 250 and answer) or None, WATCH_SECONDS)
     assert refused is not None, "the revoked certificate is still taken"
     assert (refused.code, refused.enhanced) == (550, "5.7.1")
     talk.close()
@@ -133,7 +133,7 @@ def test_a_domain_that_left_the_trust_space(space: Space, command: Command) -> N
         assert at_rcpt().code == 250
         _publish(space, CITY_DOMAIN)
         _hang_up(hospital)
-        refused = until(lambda: (answer := at_rcpt()).code != 250 and answer or None, WATCH_SECONDS)
+        refused = until(lambda: ((answer := at_rcpt()).code != 250 and answer) or None, WATCH_SECONDS)
         assert refused is not None, "the domain is still taken"
         assert (refused.code, refused.enhanced) == (550, "5.7.1")
         inbox = mailbox_of(space, ANNE)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.address import AddressInvalid, Domain
+from core.identity import DistinguishedName, IdentityInvalid
 from vaguemestre.observability.logging import LogFormat
 
 OFF = 0
@@ -163,6 +164,15 @@ class TrustSettings:
     """An unconfirmed list decides nothing any more after this time: 451."""
     largest_loss: float = 1 / 3
     """A list that loses this share of its entries waits for `vaguemestre directory list confirm`."""
+
+    def __post_init__(self) -> None:
+        try:
+            for signer in self.signers:
+                DistinguishedName.parse(signer)
+        except IdentityInvalid as error:
+            raise ValueError(
+                f"signers must be distinguished names as CN=…,OU=…: {signer}: {error}"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
