@@ -97,6 +97,8 @@ def _greeting(ourselves: Ourselves) -> Callable[[str, int], Awaitable[tuple[Port
 def _certificate(ourselves: Ourselves) -> Callable[[str, int], Awaitable[tuple[Port, str]]]:
     async def ask(host: str, port: int) -> tuple[Port, str]:
         if ourselves.tls is None:
+            _, writer = await asyncio.open_connection(host, port)
+            writer.close()
             return Port.OTHER, "our own certificates cannot be read, so it cannot be told who it is"
         try:
             _, writer = await asyncio.open_connection(
