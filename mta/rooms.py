@@ -77,6 +77,6 @@ class Rooms(Protocol):
     async def accept(self, session: Session, envelope: Envelope, octets: bytes) -> Accepted:
         """After end of data: check the letter, make it durable, and only then return. Raises ReplyError.
 
-        `octets` end with CRLF, are dot-unstuffed and hold no bare CR, bare LF or NUL.
+        `octets` are empty or end with CRLF, are dot-unstuffed and hold no bare CR, bare LF or NUL.
         """
         ...

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+import structlog
 from hypothesis import HealthCheck, settings
 from twisted.internet.defer import Deferred
 
@@ -45,6 +46,12 @@ def _loop() -> Any:
 def event_loop() -> Any:
     """The reactor's asyncio loop."""
     return _loop()
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_are_by_default() -> None:
+    """A test that set logging up (a command, a server) must not silence the next one."""
+    structlog.reset_defaults()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -82,7 +82,7 @@ async def test_of_two_that_delete_the_same_folder_one_succeeds(box: Any) -> None
     results = await asyncio.gather(
         *(box.store.delete_folder(BAL, "Junk") for _ in range(2)), return_exceptions=True
     )
-    assert [type(result) for result in results] == [type(None), NotStored]
+    assert {type(result) for result in results} == {type(None), NotStored}
 
 
 async def test_a_folder_deleted_meanwhile_is_not_renamed(box: Any) -> None:
