@@ -152,7 +152,7 @@ def command(arguments: list[str], *, typed: str = "") -> tuple[int, str, str]:
 def _with_input(call: Callable[[], T], typed: str) -> T:
     import sys
 
-    before, sys.stdin = sys.stdin, io.StringIO(typed)
+    before, sys.stdin = sys.stdin, io.TextIOWrapper(io.BytesIO(typed.encode()))
     try:
         return call()
     finally:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vaguemestre.cli.config import DEFAULT_CONFIG, ConfigFile
+
+if TYPE_CHECKING:
+    from vaguemestre.observability.audit_chain import VerifyReport
 
 app = typer.Typer(help="The audit trail: who did what to which letter.", no_args_is_help=True)
 FINDINGS_SHOWN = 100  # ours: after so many sentences the reader knows
@@ -52,6 +55,10 @@ def verify(
         if not files:
             raise ConfigurationError(f"there are no checkpoint files (*.jsonl) in {checkpoints}")
     report = asyncio.run(verify_trail(configuration, SystemClock(), files=files, public_key=public_key))
+    _tell(report)
+
+
+def _tell(report: VerifyReport) -> None:
     if report.is_whole:
         typer.echo(
             f"The audit trail is whole: {report.events} events of {report.writers} chains, "

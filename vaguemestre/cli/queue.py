@@ -19,7 +19,7 @@ from vaguemestre.spool_words import Act, Motive
 
 if TYPE_CHECKING:
     from mta.spool.item import ListedRecipient, State
-    from vaguemestre.spool_desk import SpoolDesk
+    from vaguemestre.spool_desk import Done, SpoolDesk
     from vaguemestre.wiring import Operator
 
 T = TypeVar("T")
@@ -232,9 +232,7 @@ def _act(
                 failure = error
                 lines.append(f"{error}.")
                 continue
-            report = f"; report {done.report} goes to the author" if done.report else ""
-            left = f"; {len(done.in_hand)} recipients are being delivered now" if done.in_hand else ""
-            lines.append(f"{spool_id} {said}{report}{left}.")
+            lines.append(f"{spool_id} {said}{_besides(done)}.")
         return lines, failure
 
     lines, failure = _at_the_desk(config, work)
@@ -246,6 +244,11 @@ def _act(
         typer.echo(f"Empty: no letter waits for {domain}.")
     if failure is not None:
         raise PermanentError("not every letter could be taken: see the lines above")
+
+
+def _besides(done: Done) -> str:
+    report = f"; report {done.report} goes to the author" if done.report else ""
+    return report + (f"; {len(done.in_hand)} recipients are being delivered now" if done.in_hand else "")
 
 
 def _at_the_desk(config: ConfigFile, work: Callable[[Operator, SpoolDesk], Awaitable[T]]) -> T:

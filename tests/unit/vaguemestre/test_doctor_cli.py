@@ -153,6 +153,32 @@ def test_one_broken_thing_is_found_and_hides_nothing(
     assert "backup" in told
 
 
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("UPDATE audit_event SET body = CAST('{}' AS BLOB) WHERE sequence = 3", "event 3 of"),
+        ("UPDATE audit_event SET link = zeroblob(32) WHERE sequence = 5", "its checkpoint vouches for"),
+        ("DELETE FROM audit_event WHERE sequence = 2", "is not tied"),
+        ("UPDATE audit_event SET body = CAST('x' AS BLOB) WHERE sequence = 5", "event 5 of"),
+    ],
+)
+def test_the_end_of_the_trail_is_tied_again(operator: Path, statement: str, words: str) -> None:
+    from core.audit import AuditEvent, AuditKind
+    from vaguemestre.wiring import Operator
+
+    async def tell(operator: Operator) -> None:
+        for _ in range(5):
+            await operator.audit.append(AuditEvent(kind=AuditKind.LOGIN))
+
+    work(operator, tell)
+    assert level(examine(operator)[1], "audit trail") == "OK"
+    with closing(sqlite3.connect(operator.parent / "data" / "vaguemestre.db")) as database:
+        database.execute(statement)
+        database.commit()
+    (check,) = examine(operator)[1]["audit trail"]
+    assert (check["level"], words in check["sentence"]) == ("FAIL", True)
+
+
 def test_looking_makes_no_database(operator: Path) -> None:
     _no_database(operator.parent)
     examine(operator)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from core.audit import AuditKind, RecordedEvent
+from core.errors import TemporaryError
 from core.outcome import RemoteAnswer
 from core.testing.small_operator import ANNE, CITY, DOMAIN, PAUL, Waiting, command, spool, work
+from core.unit_of_work import UnitOfWork
 from mta.spool.item import ListedRecipient, RecipientState, State
+from vaguemestre.spool_desk import SpoolDesk
+from vaguemestre.spool_words import Act
 from vaguemestre.wiring import Operator
 
 TRIED = Waiting(
@@ -242,3 +247,40 @@ def test_one_letter_that_cannot_be_taken_does_not_stop_the_others(operator: Path
     assert "aaaa is held." in said
     assert "no letter zzzz is in the spool" in said
     assert "not every letter" in error
+
+
+def test_a_letter_that_is_taken_between_look_and_act_stays_with_its_taker(operator: Path) -> None:
+    put(operator, "aaaa", TRIED)
+
+    async def race(operator: Operator) -> str:
+        desk = SpoolDesk(operator, by="test", new_spool_id=lambda: "bbbb")
+        await desk.open()
+        seen = await operator.spool.load("aaaa")
+        await desk.act("aaaa", Act.RETRY)
+
+        async def as_before(spool_id: str) -> object:
+            return seen
+
+        operator.spool.load = as_before  # type: ignore[method-assign,assignment]
+        with pytest.raises(TemporaryError, match="is being delivered at this moment"):
+            await desk.act("aaaa", Act.HOLD)
+        return "refused"
+
+    assert work(operator, race) == "refused"
+    assert states(operator, "aaaa")[0].state is State.WAITING
+
+
+def test_of_several_recipients_those_in_hand_are_left_alone(operator: Path) -> None:
+    put(operator, "aaaa", TRIED, to=(PAUL, ANNE))
+
+    async def take_one(operator: Operator) -> None:
+        await operator.spool.open(recover=False)
+        item, (first, _) = await operator.spool.load("aaaa")
+        unit = UnitOfWork()
+        taken = replace(first, state=State.LEASED, owner="x", next_due=operator.spool.now() + 60)
+        operator.spool.change(unit, item, first, taken)
+        await operator.committer.commit(unit)
+
+    work(operator, take_one)
+    assert queue(operator, "hold", "aaaa")[1] == "aaaa is held; 1 recipients are being delivered now.\n"
+    assert [each.state for each in states(operator, "aaaa")] == [State.LEASED, State.HELD]
