@@ -28,7 +28,7 @@ from mta.delivery.local import LocalAgent
 from mta.delivery.parts import EngineParts, EngineSettings
 from mta.delivery.relay import RelayAgent, RelaySettings
 from mta.delivery.reporting import DsnReporter
-from mta.delivery.resolver import Hop, MxResolver, RouteSettings
+from mta.delivery.resolver import MxResolver
 from mta.imap.channel import Ports as ImapPorts
 from mta.imap.channel import Shared
 from mta.imap.server import ImapFactory, build_imap_factory
@@ -44,6 +44,7 @@ from mta.smtp.settings import SmtpSettings
 from mta.spool.retry import RetrySettings
 from mta.spool.scheduler import Scheduler, SchedulerSettings
 from mta.trace import return_path_field
+from routing.transport import NextHop, Routes
 from vaguemestre.config.schema import OFF, Configuration
 from vaguemestre.observability.gauges import DeliveryCounts, Gauges, ImapCounts, SmtpCounts
 from vaguemestre.observability.metrics import Health, Metrics, management_site
@@ -118,11 +119,11 @@ class Node:
         resolver = MxResolver(
             lookup=DnsMxLookup(),
             clock=operator.clock,
-            settings=RouteSettings(
-                routes={Domain.parse(name).ascii: _hop(hop) for name, hop in settings.routes.items()},
+            routes=Routes(
+                table={Domain.parse(name): _hop(hop) for name, hop in settings.routes.items()},
                 smart_host=_hop(settings.smart_host) if settings.smart_host else None,
-                own_hosts=frozenset({self._hostname.ascii}),
             ),
+            own_hosts=frozenset({self._hostname.ascii}),
             shuffle=random.shuffle,
         )
         return RelayAgent(client=client, resolver=resolver, clock=operator.clock, settings=RelaySettings())
@@ -337,11 +338,11 @@ def _stop(port: Any) -> None:
     port.stopListening()
 
 
-def _hop(text: str) -> Hop:
+def _hop(text: str) -> NextHop:
     host, sign, port = text.rpartition(":")
     if not sign or not port.isdigit():
         raise ConfigurationError(f"relay: {text} is not host:port")
-    return host, int(port)
+    return NextHop(host, int(port))
 
 
 def _taken(door: str, port: object, error: object) -> str:

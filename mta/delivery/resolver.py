@@ -7,13 +7,14 @@ astray nor make it fail. Start at `next_hops`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from core.address import Domain
 from core.clock import Clock
 from core.errors import PermanentError, TemporaryError
+from routing.transport import Routes, transport_of
 
 SMTP_PORT = 25  # RFC 5321 §2.3.5 and IANA
 MAX_CACHE_SECONDS = 3600.0  # ours: a long TTL must not outlive an operator's move by more than an hour
@@ -43,18 +44,6 @@ class MxLookup(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouteSettings:
-    """Ways that do not come from DNS."""
-
-    routes: Mapping[str, Hop] = field(default_factory=dict)
-    """Domain (A-label) → (host, port): goes before everything else."""
-    smart_host: Hop | None = None
-    """Every other domain goes by this host, when given."""
-    own_hosts: frozenset[str] = frozenset()
-    """Our own names: a next hop that is ourselves, and those behind it, are left out (RFC 5321 §5.1)."""
-
-
 class MxResolver:
     """Implements `core.ports.Resolver`."""
 
@@ -63,21 +52,26 @@ class MxResolver:
         *,
         lookup: MxLookup,
         clock: Clock,
-        settings: RouteSettings,
+        routes: Routes,
+        own_hosts: frozenset[str] = frozenset(),
         shuffle: Callable[[list[str]], object] = lambda hosts: None,
     ) -> None:
-        """`shuffle` mixes hosts of the same preference in place."""
+        """`shuffle` mixes hosts of the same preference in place.
+
+        `own_hosts` are our own names: a next hop that is ourselves, and those behind it, are left out.
+        """
         self._lookup = lookup
         self._clock = clock
-        self._settings = settings
+        self._routes = routes
+        self._own_hosts = own_hosts
         self._shuffle = shuffle
         self._cache: dict[str, tuple[float, MxAnswer]] = {}
 
     async def next_hops(self, domain: Domain) -> Sequence[Hop]:
         """See the port."""
-        route = self._settings.routes.get(domain.ascii) or self._settings.smart_host
-        if route is not None:
-            return [route]
+        fixed = transport_of(domain, self._routes).fixed
+        if fixed is not None:
+            return [(fixed.host, fixed.port)]
         answer = await self._answer(domain.ascii)
         if not answer.hosts:
             return [(domain.ascii, SMTP_PORT)]  # RFC 5321 §5.1: the implicit MX
@@ -90,7 +84,7 @@ class MxResolver:
 
     def _in_order(self, records: tuple[tuple[int, str], ...]) -> list[str]:
         # RFC 5321 §5.1: lowest first, equal ones mixed; never to ourselves nor to a less preferred than us.
-        ours = [preference for preference, host in records if host in self._settings.own_hosts]
+        ours = [preference for preference, host in records if host in self._own_hosts]
         limit = min(ours, default=None)
         ordered: list[str] = []
         for preference in sorted({preference for preference, _ in records}):

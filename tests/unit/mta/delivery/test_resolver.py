@@ -11,7 +11,8 @@ from core.address import Domain
 from core.errors import TemporaryError
 from core.testing.clock import FakeClock
 from mta.delivery.dns_lookup import mx_answer
-from mta.delivery.resolver import DomainTakesNoMail, MxAnswer, MxResolver, RouteSettings
+from mta.delivery.resolver import DomainTakesNoMail, MxAnswer, MxResolver
+from routing.transport import NextHop, Routes
 
 CABINET = Domain("cabinet.mssante.example")
 
@@ -31,11 +32,17 @@ class Dns:
         return self.answer
 
 
-def resolver(lookup: Dns, clock: FakeClock | None = None, **settings: object) -> MxResolver:
+def resolver(
+    lookup: Dns,
+    clock: FakeClock | None = None,
+    routes: Routes | None = None,
+    own_hosts: frozenset[str] = frozenset(),
+) -> MxResolver:
     return MxResolver(
         lookup=lookup,
         clock=clock or FakeClock(),
-        settings=RouteSettings(**settings),  # type: ignore[arg-type]
+        routes=routes or Routes(),
+        own_hosts=own_hosts,
         shuffle=lambda hosts: hosts.reverse(),
     )
 
@@ -68,7 +75,8 @@ async def test_only_ourselves_is_a_doubt() -> None:
 
 async def test_a_route_goes_before_dns_and_a_smart_host_too() -> None:
     lookup = Dns((10, "a.example"))
-    routed = resolver(lookup, routes={CABINET.ascii: ("127.0.0.1", 2525)}, smart_host=("hub.example", 26))
+    routes = Routes(table={CABINET: NextHop("127.0.0.1", 2525)}, smart_host=NextHop("hub.example", 26))
+    routed = resolver(lookup, routes=routes)
     assert await routed.next_hops(CABINET) == [("127.0.0.1", 2525)]
     assert await routed.next_hops(Domain("pharmacie.mssante.example")) == [("hub.example", 26)]
     assert lookup.questions == 0
