@@ -6,7 +6,6 @@ What it is: frozen values with their defaults and consequences. What it is not: 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 from core.address import Domain
 
@@ -32,20 +31,6 @@ class AccountSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrustListSettings:
-    """Where the liste blanche comes from and how long it holds."""
-
-    source: str
-    """A path, a `file:` or an `https:` URL. The publisher's TLS chain is not a public one."""
-    kept_file: str
-    """Where the last good list is kept, so that a restart needs no network."""
-    refresh: timedelta = timedelta(minutes=15)
-    """Between two looks at the source."""
-    timeout: timedelta = timedelta(seconds=30)
-    """For one look."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AnnuaireSettings:
     """The local copy of the health directory."""
 
@@ -53,5 +38,3 @@ class AnnuaireSettings:
     """An extract that loses more than this share of the entries in force is refused unless forced."""
     strict_identities: bool = False
     """Refuse rows whose RPPS or FINESS key does not hold (official samples have such rows)."""
-    stale_after: timedelta = timedelta(days=30)
-    """Terms of use of the directory: no copy older than this."""
