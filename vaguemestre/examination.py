@@ -286,6 +286,7 @@ async def _vault(at_work: _Round) -> None:
                 vault,
                 checkpoint_files=checkpoint_files(configuration),
                 public_key=verification_key(configuration),
+                node=configuration.operator.node,
             )
         finally:
             await committer.close()

@@ -62,4 +62,5 @@ async def verify_trail(
     found = await asyncio.to_thread(checkpoint_files, configuration) if files is None else dict(files)
     key = verification_key(configuration) if public_key is None else public_key
     async with open_vault(configuration, clock) as (database, vault):
-        return await verify(database, vault, checkpoint_files=found, public_key=key)
+        node = configuration.operator.node
+        return await verify(database, vault, checkpoint_files=found, public_key=key, node=node)

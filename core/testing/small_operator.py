@@ -78,8 +78,8 @@ signers = ["{SIGNER}"]
 _FIRST_KEY = 700  # of the pool of cached keys, apart from those of other tests
 
 
-def build(folder: Path) -> None:
-    """Make it all. The certificate ends in a year, the CRLs in a week."""
+def build(folder: Path, *, more: str = "") -> None:
+    """Make it all. `more` ends the configuration; the certificate ends in a year, the CRLs in a week."""
     folder.mkdir(parents=True, exist_ok=True)
     clock = SystemClock()
     authority = Authority.create(clock=clock, algorithm=KeyAlgorithm.EC_P256, keys=key_factory(_FIRST_KEY))
@@ -88,7 +88,7 @@ def build(folder: Path) -> None:
     _issue(authority, folder / "keys", "operator", SUBJECT, ProfileName.SSL_SERV)
     _issue(authority, folder / "igc", "alb", SIGNER, ProfileName.LIST_SIGNER)
     config = folder / "vaguemestre.toml"
-    config.write_text(CONFIGURATION, "utf-8")
+    config.write_text(CONFIGURATION + more, "utf-8")
     status, _, said = command(["init", "--config", str(config)])
     assert status == 0, said
     put_list(folder, [(DOMAIN, SUBJECT), (CITY, SUBJECT.replace(DOMAIN, CITY))])

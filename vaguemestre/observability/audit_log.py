@@ -360,11 +360,17 @@ async def _open_month(connection: Any, month: int) -> None:
 
 
 async def verify(
-    database: Database, vault: Vault, *, checkpoint_files: Mapping[str, Path], public_key: Path
+    database: Database,
+    vault: Vault,
+    *,
+    checkpoint_files: Mapping[str, Path],
+    public_key: Path,
+    node: str = "",
 ) -> VerifyReport:
     """Read the whole trail and say what does not fit, and where. Changes nothing.
 
-    `checkpoint_files`: slot → its file. Raises ConfigurationError when a file or the key cannot be read.
+    `checkpoint_files`: slot → its file. With `node`, a file of that node that is not among them is a finding; those
+    of other nodes lie on other machines. Raises ConfigurationError when a file or the key cannot be read.
     """
     sealer = EventSealer(vault, await vault.key(VAULT_KEY))
     check = verifier_of(load_public(public_key))
@@ -373,6 +379,8 @@ async def verify(
     }
     async with database.read(snapshot=True) as connection:
         for row in await connection.execute(sa.select(AUDIT_CHECKPOINT)):
+            if row.slot not in readers and not (node and row.slot.startswith(f"{node}/")):
+                continue
             reader = readers.setdefault(
                 row.slot, CheckpointReader(check)
             )  # a file that is gone holds nothing

@@ -42,9 +42,9 @@ class Tail:
 
 
 async def verify_tail(
-    database: Database, vault: Vault, *, checkpoint_files: Mapping[str, Path], public_key: Path
+    database: Database, vault: Vault, *, checkpoint_files: Mapping[str, Path], public_key: Path, node: str
 ) -> Tail:
-    """Look at the last events of the last chain of each process. Raises ConfigurationError, StoreError."""
+    """Look at the end of the last chain of each process of this node. Raises ConfigurationError, StoreError."""
     key = EventSealer(vault, await vault.key(VAULT_KEY)).chain_key
     check = verifier_of(load_public(public_key))
     lasts = {slot: await asyncio.to_thread(_last_line, path) for slot, path in checkpoint_files.items()}
@@ -52,7 +52,7 @@ async def verify_tail(
     events, times = 0, [0.0]
     async with database.read(snapshot=True) as connection:
         for row in await connection.execute(AUDIT_CHECKPOINT.select()):
-            if row.slot not in lasts:
+            if row.slot.startswith(f"{node}/") and row.slot not in lasts:
                 findings.append(f"the checkpoint file of {row.slot} is gone")
         for slot, line in lasts.items():
             if not line:

@@ -19,7 +19,7 @@ def verify(config: Path, *arguments: str) -> tuple[int, str, str]:
     return command(["audit", "verify", *arguments, "--config", str(config)])
 
 
-@pytest.fixture()
+@pytest.fixture
 def told(operator: Path) -> Path:
     """An operator whose trail has some events, written by two lives."""
 
@@ -81,6 +81,11 @@ def test_a_checkpoint_file_that_is_gone_is_found(told: Path) -> None:
     status, said, _ = verify(told)
     assert status == 1
     assert "lacks checkpoint" in said
+
+
+def test_the_files_of_other_nodes_lie_elsewhere(told: Path) -> None:
+    bend(told, "UPDATE audit_checkpoint SET slot = 'other/serve-0', line = zeroblob(3)")
+    assert verify(told)[0] == 0
 
 
 def _cut(file: Path) -> None:
