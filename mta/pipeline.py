@@ -22,6 +22,7 @@ import structlog
 
 from core import reply
 from core.audit import AuditEvent, AuditKind
+from core.bal import Account
 from core.clock import Clock
 from core.envelope import Envelope, ForwardPath, ReversePath
 from core.errors import ReplyError
@@ -141,7 +142,9 @@ class MailRooms:
             self._keep.checkpoints(Checkpoint.DATA_RECEIVED)
             spool_id = self._new_spool_id()
             letter = self._reader.read(session, envelope, octets, spool_id)
-            decision = admission.admit_letter(self._letter_facts(session, envelope, letter))
+            # Asked again: a delegation may have come or gone since this session logged in.
+            account = session.account and await self._facts.accounts.account(session.account.bal.bal_id)
+            decision = admission.admit_letter(self._letter_facts(session, account, envelope, letter))
             if isinstance(decision, Refuse):
                 await self._refused(
                     session, AuditKind.REFUSED, decision.reply.name, decision, letter.message_id,
@@ -154,13 +157,15 @@ class MailRooms:
         except Exception as error:  # the rooms' door
             raise self._unknown(session, error) from error
 
-    def _letter_facts(self, session: Session, envelope: Envelope, letter: Letter) -> LetterFacts:
+    def _letter_facts(
+        self, session: Session, account: Account | None, envelope: Envelope, letter: Letter
+    ) -> LetterFacts:
         peer = session.peer.subject if session.peer else None
         authors = letter.from_mailboxes
         return LetterFacts(
             door=door_of(session.listener),
             reverse_path=envelope.reverse_path,
-            account=session.account,
+            account=account,
             header_is_sound=letter.malformed is None,
             from_mailboxes=authors,
             sender_field=letter.sender_field,

@@ -11,7 +11,7 @@ import pytest
 from core import reply
 from core.address import Domain, Mailbox
 from core.audit import AuditKind
-from core.bal import Account, Bal, BalKind, BalState
+from core.bal import Account, Bal, BalKind, BalState, Right
 from core.envelope import NULL_REVERSE_PATH, Envelope, ForwardPath
 from core.errors import PermanentError, ReplyError, StoreError, TemporaryError
 from core.identity import DistinguishedName
@@ -261,6 +261,19 @@ async def test_a_letter_with_a_defect_is_refused_and_nothing_is_kept(
     assert refused.value.reply is expected
     assert house.spool.items == []
     assert house.audit.of(AuditKind.REFUSED)[0].facts["reply"] in (expected.name, reply.MALFORMED.name)
+
+
+async def test_a_delegation_counts_in_the_from_field_as_it_is_now() -> None:
+    house = House()
+    session = house.submission()
+    of_ward = LETTER.replace(b"anne.test-rivage@", b"medecine@", 1)
+    ward = Mailbox("medecine", ANNE.domain)
+    house.accounts.put(dataclasses.replace(house.account, delegations=frozenset({(2, ward, Right.SEND)})))
+    await house.rooms.accept(session, envelope(ANNE, PAUL), of_ward)
+    house.accounts.put(house.account)
+    with pytest.raises(ReplyError) as refused:
+        await house.rooms.accept(session, envelope(ANNE, PAUL), of_ward)
+    assert refused.value.reply is reply.FROM_NOT_YOURS
 
 
 async def test_what_cannot_be_kept_is_451_and_is_not_handed_on() -> None:
