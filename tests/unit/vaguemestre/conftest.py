@@ -17,7 +17,7 @@ def operator_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture()
+@pytest.fixture
 def operator(operator_template: Path, tmp_path: Path) -> Path:
     """The configuration file of an operator with one box."""
     return small_operator.copy(operator_template, tmp_path / "operator")
