@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -19,7 +18,7 @@ import structlog
 
 from core.address import Domain, Mailbox
 from core.audit import AuditEvent, AuditKind
-from core.clock import Clock, SystemClock
+from core.clock import SystemClock
 from core.errors import ConfigurationError, FatalStoreError, GatewayError
 from mta.courtesy import Courtesy
 from mta.delivery.dns_lookup import DnsMxLookup
@@ -49,25 +48,13 @@ from vaguemestre.config.schema import OFF, Configuration
 from vaguemestre.observability.gauges import DeliveryCounts, Gauges, ImapCounts, SmtpCounts
 from vaguemestre.observability.metrics import Health, Metrics, management_site
 from vaguemestre.rehearsal import checkpoints_of
+from vaguemestre.spool_ids import spool_ids
 from vaguemestre.wiring import Operator
 
-SPOOL_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: nothing to misread aloud
-TIME_LETTERS, RANDOM_LETTERS = 9, 11  # milliseconds for a thousand years, and 55 random bits
 CRL_SECONDS = 5.0  # between two looks at the folder of CRLs
 WAL_SECONDS = 1.0  # between two moves of SQLite's WAL into its file
 GRACE_SECONDS = 10.0  # for letters under way when the process is told to stop
 _log = structlog.get_logger()
-
-
-def spool_ids(clock: Clock) -> Callable[[], str]:
-    """Names for letters, said in the 250 and in every trace; they rise with time, so that indexes grow at one end."""
-
-    def new_spool_id() -> str:
-        number = int(clock.now().timestamp() * 1000)
-        letters = [SPOOL_ALPHABET[(number >> (5 * place)) & 31] for place in reversed(range(TIME_LETTERS))]
-        return "".join(letters) + "".join(secrets.choice(SPOOL_ALPHABET) for _ in range(RANDOM_LETTERS))
-
-    return new_spool_id
 
 
 class Node:

@@ -253,8 +253,8 @@ def _besides(done: Done) -> str:
 
 def _at_the_desk(config: ConfigFile, work: Callable[[Operator, SpoolDesk], Awaitable[T]]) -> T:
     from vaguemestre.cli.context import acting_operator, with_operator
-    from vaguemestre.node import spool_ids
     from vaguemestre.spool_desk import SpoolDesk
+    from vaguemestre.spool_ids import spool_ids
 
     async def at_the_desk(operator: Operator) -> T:
         desk = SpoolDesk(operator, by=acting_operator(), new_spool_id=spool_ids(operator.clock))

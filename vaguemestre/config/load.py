@@ -14,6 +14,7 @@ import difflib
 import enum
 import inspect
 import itertools
+import re
 import textwrap
 import tomllib
 import types
@@ -26,6 +27,7 @@ from typing import Any, TypeVar
 from core.errors import ConfigurationError
 
 T = TypeVar("T")
+_URL = re.compile(r"[a-z]+:")
 MAX_CONFIG = 1_048_576  # ours: a configuration of over 1 MiB is some other file
 
 
@@ -106,6 +108,9 @@ def _scalar(hint: Any, value: Any, base: Path, where: str) -> Any:
     if hint is Path:
         _expect(isinstance(value, str), where, "a path in quotes")
         return base / value
+    if inspect.isclass(hint) and issubclass(hint, str) and hint is not str:  # schema.PathOrUrl
+        _expect(isinstance(value, str), where, "a path or a URL in quotes")
+        return hint(value if _URL.match(value) else base / value)
     if hint is float:
         _expect(isinstance(value, int | float) and not isinstance(value, bool), where, "a number")
         return float(value)

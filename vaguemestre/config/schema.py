@@ -20,6 +20,12 @@ OFF = 0
 MAX_WORKERS_ON_SQLITE = 1
 
 
+class PathOrUrl(str):
+    """A path, taken from the folder of the configuration file, or a URL as it is."""
+
+    __slots__ = ()
+
+
 class Environment(enum.Enum):
     """Which identities are real: test roots and test OIDs are refused in production, and the other way round."""
 
@@ -152,7 +158,7 @@ class TlsSettings:
 class TrustSettings:
     """The liste blanche."""
 
-    source: str
+    source: PathOrUrl
     """Path, `file:` or `https:` URL of the signed list."""
     signers: tuple[str, ...]
     """Distinguished names that may sign it, as `CN=…,OU=…`; two during a roll-over. Their chain: tls.anchors."""
@@ -302,7 +308,7 @@ def example() -> Configuration:
             crls=Path("/var/lib/vaguemestre/crl"),
         ),
         trust=TrustSettings(
-            source="https://espacedeconfiance.mssante.example/listeblanchemssante.xml",
+            source=PathOrUrl("https://espacedeconfiance.mssante.example/listeblanchemssante.xml"),
             signers=("CN=alb.mssante.example,OU=1990000010,O=AUTORITE DE TEST,ST=Paris (75),C=FR",),
         ),
     )

@@ -32,6 +32,7 @@ from vaguemestre.config.schema import (
     ListenSettings,
     LogSettings,
     OperatorSettings,
+    PathOrUrl,
     RehearsalSettings,
     RelaySettings,
     SpoolSettings,
@@ -259,7 +260,9 @@ class Space:
                 anchors=self.ca,
                 crls=self.folder / "igc" / "crl",
             ),
-            trust=TrustSettings(source=str(self.trust_list), signers=(LIST_SIGNER,), refresh_seconds=1.0),
+            trust=TrustSettings(
+                source=PathOrUrl(self.trust_list), signers=(LIST_SIGNER,), refresh_seconds=1.0
+            ),
             spool=SpoolSettings(retry_seconds=(0.5, 1.0), lease_seconds=3.0),
             log=LogSettings(),
         )

@@ -100,6 +100,13 @@ def test_routes_are_read_as_a_table(tmp_path: Path) -> None:
     assert read(tmp_path, write(configuration, commented=False)) == configuration
 
 
+def test_the_source_of_the_list_is_a_url_or_taken_from_the_folder_of_the_file(tmp_path: Path) -> None:
+    assert read(tmp_path, MINIMAL).trust.source == str(tmp_path / "list.xml")
+    for url in ("https://alb.mssante.example/l.xml", "file:///srv/l.xml"):
+        text = MINIMAL.replace('source = "list.xml"', f'source = "{url}"')
+        assert read(tmp_path, text).trust.source == url
+
+
 def test_workers_are_allowed_on_postgresql(tmp_path: Path) -> None:
     text = MINIMAL + '[database]\nurl = "postgresql://vaguemestre@localhost/mail"\nworkers = 4\n'
     assert read(tmp_path, text).database.workers == 4
