@@ -49,9 +49,9 @@ from vaguemestre.observability.gauges import DeliveryCounts, Gauges, ImapCounts,
 from vaguemestre.observability.metrics import Health, Metrics, management_site
 from vaguemestre.rehearsal import checkpoints_of
 from vaguemestre.spool_ids import spool_ids
-from vaguemestre.wiring import Operator
+from vaguemestre.wiring import Operator, material_mark
 
-CRL_SECONDS = 5.0  # between two looks at the folder of CRLs
+MATERIAL_SECONDS = 5.0  # between two looks at the files of certificates, authorities and CRLs
 WAL_SECONDS = 1.0  # between two moves of SQLite's WAL into its file
 GRACE_SECONDS = 10.0  # for letters under way when the process is told to stop
 _log = structlog.get_logger()
@@ -84,6 +84,7 @@ class Node:
         self._ports: list[Any] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._alarmed: dict[str, int] = {}
+        self._material_mark = material_mark(configuration)
         self._gauges = Gauges(operator, self.metrics, self.health)
 
     @classmethod
@@ -183,11 +184,12 @@ class Node:
         self._run(self._scheduler.run())
         self._run(operator.audit.run())
         self._run(operator.refresher.run(timedelta(seconds=operator.configuration.trust.refresh_seconds)))
-        self._run(self._every(CRL_SECONDS, self._refresh_crls))
+        self._run(self._every(MATERIAL_SECONDS, self._follow_material))
         self._run(self._every(1.0, self._gauges.read))
         self._run(self._every(1.0, operator.box_cache.look))  # so that a closed box is seen without traffic
         self._run(self._every(WAL_SECONDS, operator.database.checkpoint))
         self._run(self._every(60.0, self._forget_keys))
+        self._run(self._every(60.0, self._alarm))
         self._run(self._every(3600.0, self._sweep))
         await self._open_doors()
         await operator.audit.append(AuditEvent(kind=AuditKind.STARTED, facts={"node": self._node_name}))
@@ -209,8 +211,11 @@ class Node:
                 _log.error("clockwork-failed", component="node", exc_info=error)
             await asyncio.sleep(seconds)
 
-    async def _refresh_crls(self) -> None:
-        self._reload_material()
+    async def _follow_material(self) -> None:
+        mark = await asyncio.to_thread(material_mark, self.operator.configuration)
+        if mark != self._material_mark:
+            await self._reload_material()
+            self._material_mark = mark
 
     async def _forget_keys(self) -> None:
         self.operator.vault.forget_old()
@@ -218,15 +223,20 @@ class Node:
     async def _sweep(self) -> None:
         await self.operator.blobs.sweep()
 
-    def _reload_material(self) -> None:
+    async def _reload_material(self) -> None:
         try:
-            report = self.operator.material.reload()
+            # In a thread: reading a private key checks it, which takes longer than the loop may be held.
+            report = await asyncio.to_thread(self.operator.material.reload)
         except GatewayError as error:
             _log.error("reload-refused", component="material", error=str(error))
             return
         for name, cause in report.crls.refused:
             _log.warning("crl-refused", component="material", reason=cause.value, error=name)
-        for identity, days in report.alarms:
+        _log.info("reloaded", component="material", count=len(report.crls.taken))
+
+    async def _alarm(self) -> None:
+        """Certificates of ours that end soon: once for each threshold."""
+        for identity, days in self.operator.material.alarms(self.operator.clock.now()):
             if self._alarmed.get(identity.fingerprint) != days:
                 self._alarmed[identity.fingerprint] = days
                 _log.warning("certificate-ends-soon", component="material", days_left=days)
@@ -290,7 +300,7 @@ class Node:
 
     def reload(self) -> None:
         """SIGHUP: certificates, authorities, CRLs and the list; no session is closed."""
-        self._reload_material()
+        self._run(self._reload_material())
         self._run(self._look())
 
     async def _look(self) -> None:

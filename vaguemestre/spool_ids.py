@@ -10,13 +10,15 @@ from core.clock import Clock
 SPOOL_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: nothing to misread aloud
 TIME_LETTERS, RANDOM_LETTERS = 9, 11  # milliseconds for a thousand years, and 55 random bits
 
+_SHIFTS = tuple(range(5 * (TIME_LETTERS + RANDOM_LETTERS - 1), -1, -5))
+
 
 def spool_ids(clock: Clock) -> Callable[[], str]:
     """A maker of spool ids."""
 
     def new_spool_id() -> str:
-        number = int(clock.now().timestamp() * 1000)
-        letters = [SPOOL_ALPHABET[(number >> (5 * place)) & 31] for place in reversed(range(TIME_LETTERS))]
-        return "".join(letters) + "".join(secrets.choice(SPOOL_ALPHABET) for _ in range(RANDOM_LETTERS))
+        milliseconds = int(clock.now().timestamp() * 1000) & ((1 << 5 * TIME_LETTERS) - 1)
+        number = milliseconds << 5 * RANDOM_LETTERS | secrets.randbits(5 * RANDOM_LETTERS)
+        return "".join([SPOOL_ALPHABET[number >> shift & 31] for shift in _SHIFTS])
 
     return new_spool_id

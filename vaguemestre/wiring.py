@@ -243,6 +243,19 @@ def material_settings(configuration: Configuration) -> TrustMaterialSettings:
     )
 
 
+def material_mark(configuration: Configuration) -> frozenset[tuple[str, int, int, int]]:
+    """What tells that a file of keys, authorities or CRLs has changed: times, sizes and inodes."""
+    tls = configuration.tls
+    named = [tls.anchors, tls.crls, *(path for one in tls.identity for path in (one.certificate, one.key))]
+    files = [file for path in named for file in (path.iterdir() if path.is_dir() else (path,))]
+    marks = set()
+    for file in files:
+        with contextlib.suppress(OSError):  # a file that goes away meanwhile is a change too
+            stat = file.stat()
+            marks.add((str(file), stat.st_mtime_ns, stat.st_size, stat.st_ino))
+    return frozenset(marks)
+
+
 def list_limits(trust: TrustSettings) -> ListLimits:
     """When a list is suspicious, and when it is too old."""
     return ListLimits(
