@@ -15,6 +15,7 @@ import enum
 import inspect
 import itertools
 import re
+import re
 import textwrap
 import tomllib
 import types
@@ -28,6 +29,7 @@ from core.errors import ConfigurationError
 
 T = TypeVar("T")
 _URL = re.compile(r"[a-z]+:")
+MAX_NUMBER = 10**9  # ours: thirty years in seconds
 MAX_CONFIG = 1_048_576  # ours: a configuration of over 1 MiB is some other file
 
 
@@ -113,6 +115,7 @@ def _scalar(hint: Any, value: Any, base: Path, where: str) -> Any:
         return hint(value if _URL.match(value) else base / value)
     if hint is float:
         _expect(isinstance(value, int | float) and not isinstance(value, bool), where, "a number")
+        _expect(abs(value) <= MAX_NUMBER, where, f"a number up to {MAX_NUMBER}")  # which nan and inf are not
         return float(value)
     names = {int: "a whole number", str: "text in quotes", bool: "true or false"}
     _expect(type(value) is hint, where, names.get(hint, str(hint)))
@@ -178,10 +181,11 @@ def _literal(item: Any) -> str:
     if isinstance(item, tuple | list | frozenset):
         return "[" + ", ".join(_literal(element) for element in item) + "]"
     if isinstance(item, typing.Mapping):
-        return "{" + ", ".join(f"{_key(key)} = {_literal(element)}" for key, element in item.items()) + "}"
-    text = str(item).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{text}"'
+        return "{" + ", ".join(f"{_quoted(key)} = {_literal(element)}" for key, element in item.items()) + "}"
+    return _quoted(str(item))
 
 
-def _key(key: str) -> str:
-    return f'"{key}"'
+def _quoted(text: str) -> str:
+    """A basic string of TOML 1.0: quotation mark, backslash and control characters are escaped."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda found: f"\\u{ord(found.group()):04x}", escaped) + '"'
