@@ -3,7 +3,8 @@
 import tempfile
 from pathlib import Path
 
-from hypothesis import example, given
+import hypothesis
+from hypothesis import given
 
 from core.errors import ConfigurationError
 from core.testing.near_valid import near_valid
@@ -23,9 +24,9 @@ PIECES = [
 
 
 @given(near_valid(SAMPLES, PIECES))
-@example(SAMPLES[1].replace(b'name = "', b'name = "\\u0000\\u007f\\n', 1))
-@example(SAMPLES[1].replace(b"refresh_seconds = 900.0", b"refresh_seconds = nan"))
-@example(SAMPLES[1].replace(b"routes = {}", b'routes = {"a\\"b" = "x:1"}'))
+@hypothesis.example(SAMPLES[1].replace(b'name = "', b'name = "\\u0000\\u007f\\n', 1))
+@hypothesis.example(SAMPLES[1].replace(b"refresh_seconds = 900.0", b"refresh_seconds = nan"))
+@hypothesis.example(SAMPLES[1].replace(b"routes = {}", b'routes = {"a\\"b" = "x:1"}'))
 def test_a_file_is_a_configuration_or_an_error(octets: bytes) -> None:
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "vaguemestre.toml"

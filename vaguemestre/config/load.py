@@ -15,7 +15,6 @@ import enum
 import inspect
 import itertools
 import re
-import re
 import textwrap
 import tomllib
 import types
