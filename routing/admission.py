@@ -60,7 +60,11 @@ def admit_letter(facts: LetterFacts) -> Admission:
         return refusal
     match facts.door:
         case Door.SUBMISSION:
-            return sender_rights.from_field_is_owned(facts) or Admit(Reason.ORIGINATOR_OWNS_ADDRESS)
+            return (
+                sender_rights.box_is_open(facts)
+                or sender_rights.from_field_is_owned(facts)
+                or Admit(Reason.ORIGINATOR_OWNS_ADDRESS)
+            )
         case Door.RELAY:
             return peer_entitlement.from_field_is_entitled(facts) or Admit(Reason.PEER_ENTITLED)
         case Door.INTERNAL:

@@ -25,6 +25,13 @@ def reverse_path_is_owned(facts: OriginatorFacts) -> Refuse | None:
     return None
 
 
+def box_is_open(facts: LetterFacts) -> Refuse | None:
+    """After end of data: a box that was suspended or closed since MAIL sends nothing any more."""
+    if facts.account is not None and facts.account.bal.state is not BalState.OPEN:
+        return Refuse(reply.SENDER_SUSPENDED, Reason.ORIGINATOR_SUSPENDED)
+    return None
+
+
 def from_field_is_owned(facts: LetterFacts) -> Refuse | None:
     """The From field at submission: exactly one address, and the account may write as it."""
     if len(facts.from_mailboxes) != 1:

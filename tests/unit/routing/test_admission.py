@@ -176,6 +176,8 @@ RELAYED = replace(
         (replace(LETTER, from_mailboxes=(PAUL,)), reply.FROM_NOT_YOURS),
         (replace(LETTER, sender_field=PAUL), reply.FROM_NOT_YOURS),
         (replace(LETTER, account=None), reply.FROM_NOT_YOURS),
+        (replace(LETTER, account=Account(bal=box(state=BalState.SUSPENDED))), reply.SENDER_SUSPENDED),
+        (replace(LETTER, account=Account(bal=box(state=BalState.CLOSED))), reply.SENDER_SUSPENDED),
         (replace(RELAYED, from_mailboxes=()), reply.FROM_NOT_ENTITLED),
         (replace(RELAYED, from_mailboxes=(PAUL, ANNE)), reply.FROM_NOT_ENTITLED),
         (replace(RELAYED, peer_may_speak_for_from=False), reply.FROM_NOT_ENTITLED),
