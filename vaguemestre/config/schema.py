@@ -8,16 +8,26 @@ the configuration file. Start at `Configuration`.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.address import AddressInvalid, Domain
+from core.address import AddressInvalid, Domain, parse_local_part
 from core.identity import DistinguishedName, IdentityInvalid
 from vaguemestre.observability.logging import LogFormat
 
 OFF = 0
-MAX_WORKERS_ON_SQLITE = 1
+MAX_PORT = 65_535
+SMALLEST_LIMIT = 65_536  # RFC 5321 §4.5.3.1.7: message content of 64 KiB at least
+FEWEST_RECIPIENTS = 100
+_NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,62}\Z")
+_PASSWORD = re.compile(r"://[^/@]*:[^/@]*@|[?&]password=")
+
+
+def _demand(holds: bool, sentence: str) -> None:
+    if not holds:
+        raise ValueError(sentence)
 
 
 class PathOrUrl(str):
@@ -61,11 +71,11 @@ class OperatorSettings:
     data_dir: Path = Path("data")
     """Where the database, large letters, the last good trust list and the audit checkpoints rest."""
     environment: Environment = Environment.PRODUCTION
-    """`test` allows the authorities and identities of demonstrations."""
+    """`test` allows `[rehearsal]`, which kills the process on purpose; production refuses it."""
     postmaster: str = "postmaster"
-    """Local part that reports come from, in our first domain."""
+    """Local part that reports come from, in our first domain; a box of that name should exist (RFC 5321)."""
     node: str = "node-1"
-    """Name of this process in the audit trail and in leases; every node needs its own."""
+    """Name of this node in the audit trail and in leases; on PostgreSQL every node needs its own."""
 
     def __post_init__(self) -> None:
         if not self.domains:
@@ -75,6 +85,12 @@ class OperatorSettings:
                 Domain.parse(domain)
         except AddressInvalid as error:
             raise ValueError(f"hostname and domains must be domain names: {error}") from error
+        try:
+            is_ascii = parse_local_part(self.postmaster).isascii()
+        except AddressInvalid:
+            is_ascii = False
+        _demand(is_ascii, "postmaster must be the local part of an address, in ASCII: `postmaster`")
+        _demand(bool(_NODE.match(self.node)), "node must be letters, digits, dots and hyphens")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,12 +100,22 @@ class DatabaseSettings:
     url: str = ""
     """Empty: SQLite in data_dir. Many nodes need `postgresql://user@host/name`."""
     workers: int = 1
-    """Processes that write. SQLite allows exactly one; more need PostgreSQL."""
+    """Serving processes of this node. SQLite allows exactly one; more on PostgreSQL come later."""
 
     def __post_init__(self) -> None:
-        is_sqlite = not self.url or self.url.startswith("sqlite")
-        if self.workers < 1 or (is_sqlite and self.workers > MAX_WORKERS_ON_SQLITE):
-            raise ValueError("workers above 1 need PostgreSQL: set database.url to postgresql://…")
+        kind = self.url.partition(":")[0]
+        _demand(
+            kind in ("", "sqlite", "postgresql"),
+            "url must begin with postgresql:// or sqlite:///, or be empty",
+        )
+        _demand(
+            not _PASSWORD.search(self.url), "url must not hold a password: put it into ~/.pgpass, mode 0600"
+        )
+        if kind != "postgresql":
+            _demand(self.workers == 1, "workers above 1 need PostgreSQL: set database.url to postgresql://…")
+        _demand(
+            self.workers == 1, "workers must be 1: several serving processes of one node are not offered yet"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +148,10 @@ class ListenSettings:
     """Address of metrics and health; keep it off the network."""
     management: int = 9090
     """`/metrics` and `/healthz`."""
+
+    def __post_init__(self) -> None:
+        for name in ("submission", "submissions", "relay", "imap", "imaps", "management"):
+            _demand(OFF <= getattr(self, name) <= MAX_PORT, f"{name} must be a port, 0 to 65535")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +202,13 @@ class TrustSettings:
     """A list that loses this share of its entries waits for `vaguemestre directory list confirm`."""
 
     def __post_init__(self) -> None:
+        _demand(self.refresh_seconds > 0, "refresh_seconds must be above 0")
+        _demand(
+            0 < self.alarm_after_hours <= self.stale_after_hours,
+            "alarm_after_hours must be above 0 and not above stale_after_hours",
+        )
+        _demand(0 < self.largest_loss <= 1, "largest_loss must be a share above 0, at most 1")
+        _demand(bool(self.signers), "signers needs the name of who signs the list")
         try:
             for signer in self.signers:
                 DistinguishedName.parse(signer)
@@ -187,12 +224,20 @@ class LetterSettings:
 
     submission_octets: int = 26_214_400
     """Largest letter from our own people (25 MiB)."""
-    relay_octets: int = 26_214_400
-    """Largest letter from another operator (25 MiB)."""
+    relay_octets: int = 27_262_976
+    """Largest letter from another operator (26 MiB: a letter grows by the trace fields of each operator)."""
     recipients: int = 1000
     """Most recipients of one letter."""
     quota_octets: int = 2_147_483_648
     """Room of a new box (2 GiB)."""
+
+    def __post_init__(self) -> None:
+        for name in ("submission_octets", "relay_octets", "quota_octets"):
+            _demand(
+                getattr(self, name) >= SMALLEST_LIMIT, f"{name} must be {SMALLEST_LIMIT} at least (64 KiB)"
+            )
+        # RFC 5321 §4.5.3.1.8 asks for 100 recipients at least
+        _demand(self.recipients >= FEWEST_RECIPIENTS, f"recipients must be {FEWEST_RECIPIENTS} at least")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +255,14 @@ class SpoolSettings:
     connections_per_destination: int = 4
     """Connections to one operator at the same time."""
 
+    def __post_init__(self) -> None:
+        waits = self.retry_seconds
+        _demand(bool(waits) and min(waits) > 0, "retry_seconds needs at least one wait, each above 0")
+        _demand(self.lease_seconds >= 1, "lease_seconds must be 1 at least")
+        _demand(self.give_up_after_hours > 0, "give_up_after_hours must be above 0")
+        _demand(self.delay_report_after_hours > 0, "delay_report_after_hours must be above 0")
+        _demand(self.connections_per_destination >= 1, "connections_per_destination must be 1 at least")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelaySettings:
@@ -221,6 +274,21 @@ class RelaySettings:
     """`host:port` for every domain without a route; empty: MX records."""
     connect_seconds: float = 30.0
     """Time to reach a peer before the letter waits."""
+
+    def __post_init__(self) -> None:
+        _demand(self.connect_seconds > 0, "connect_seconds must be above 0")
+        for domain, hop in (*self.routes.items(), ("", self.smart_host)):
+            try:
+                if domain:
+                    Domain.parse(domain)
+            except AddressInvalid as error:
+                raise ValueError(f"routes: {domain} is not a domain name") from error
+            host, sign, port = hop.rpartition(":")
+            is_hop = bool(host and sign) and port.isdigit() and 0 < int(port) <= MAX_PORT
+            _demand(
+                is_hop or not (domain or hop),
+                f"{'routes' if domain else 'smart_host'}: {hop} is not host:port",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

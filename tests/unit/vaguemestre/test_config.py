@@ -64,6 +64,33 @@ def test_a_minimal_file_takes_paths_from_its_folder(tmp_path: Path) -> None:
         ("[trust]", "[spool]\nretry_seconds = [true]\n[trust]", "spool.retry_seconds[0] must be a number"),
         ("[trust]", "[relay]\nroutes = 3\n[trust]", "relay.routes must be a table"),
         ("[tls]", "[tls", "is not TOML"),
+        ("[trust]", "[spool]\nretry_seconds = []\n[trust]", "retry_seconds needs at least one wait"),
+        ("[trust]", "[spool]\nretry_seconds = [0.0]\n[trust]", "each above 0"),
+        ("[trust]", "[spool]\nlease_seconds = 0\n[trust]", "lease_seconds must be"),
+        (
+            "[trust]",
+            "[spool]\nconnections_per_destination = 0\n[trust]",
+            "connections_per_destination must be",
+        ),
+        ("[trust]", "[listen]\nsubmission = 99999\n[trust]", "submission must be a port"),
+        ("[trust]", '[database]\nurl = "foo"\n[trust]', "url must begin with"),
+        ("[trust]", '[database]\nurl = "postgresql://a:b@h/x"\n[trust]', "must not hold a password"),
+        ("[trust]", '[database]\nurl = "postgresql://h/x"\nworkers = 4\n[trust]', "workers must be 1"),
+        ("[trust]", "[trust]\nlargest_loss = 2.0", "largest_loss must be a share"),
+        ("[trust]", "[trust]\nrefresh_seconds = 0", "refresh_seconds must be above 0"),
+        ("[trust]", "[trust]\nalarm_after_hours = 900", "not above stale_after_hours"),
+        ('signers = ["CN=alb.mssante.example,C=FR"]', "signers = []", "signers needs the name"),
+        ("[trust]", "[letters]\nrelay_octets = -1\n[trust]", "relay_octets must be 65536 at least"),
+        ("[trust]", "[letters]\nrecipients = 0\n[trust]", "recipients must be 100 at least"),
+        ("[trust]", '[relay]\nsmart_host = "hub"\n[trust]', "smart_host: hub is not host:port"),
+        ("[trust]", '[relay]\nroutes = {"x y" = "h:25"}\n[trust]', "x y is not a domain name"),
+        (
+            "[trust]",
+            '[relay]\nroutes = {"a.example" = "h:99999"}\n[trust]',
+            "routes: h:99999 is not host:port",
+        ),
+        ('name = "Cabinet des Dunes"', 'name = "x"\npostmaster = "été"', "postmaster must be the local part"),
+        ('name = "Cabinet des Dunes"', 'name = "x"\nnode = "a/b"', "node must be letters"),
     ],
 )
 def test_a_mistake_is_one_sentence_that_says_what_to_change(
@@ -105,8 +132,3 @@ def test_the_source_of_the_list_is_a_url_or_taken_from_the_folder_of_the_file(tm
     for url in ("https://alb.mssante.example/l.xml", "file:///srv/l.xml"):
         text = MINIMAL.replace('source = "list.xml"', f'source = "{url}"')
         assert read(tmp_path, text).trust.source == url
-
-
-def test_workers_are_allowed_on_postgresql(tmp_path: Path) -> None:
-    text = MINIMAL + '[database]\nurl = "postgresql://vaguemestre@localhost/mail"\nworkers = 4\n'
-    assert read(tmp_path, text).database.workers == 4
