@@ -162,6 +162,7 @@ class MailRooms:
     ) -> LetterFacts:
         peer = session.peer.subject if session.peer else None
         authors = letter.from_mailboxes
+        claimed = (*authors, letter.sender_field) if letter.sender_field else authors
         return LetterFacts(
             door=door_of(session.listener),
             reverse_path=envelope.reverse_path,
@@ -172,7 +173,7 @@ class MailRooms:
             peer_may_speak_for_from=bool(
                 peer
                 and authors
-                and all(self._facts.trust.may_speak_for(peer, author.domain) for author in authors)
+                and all(self._facts.trust.may_speak_for(peer, mailbox.domain) for mailbox in claimed)
             ),
             is_report=letter.is_report,
             recipients=len(envelope.forward_paths),

@@ -79,6 +79,7 @@ class LetterFacts:
     from_mailboxes: tuple[Mailbox, ...]
     sender_field: Mailbox | None
     peer_may_speak_for_from: bool
+    """For every From address, and for the Sender field where there is one."""
     is_report: bool
     """multipart/report (RFC 6522): a delivery or disposition report."""
     recipients: int

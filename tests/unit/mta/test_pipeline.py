@@ -223,6 +223,17 @@ async def test_marks_of_trust_that_a_stranger_wrote_are_removed() -> None:
     assert b"sealed" not in octets
 
 
+async def test_a_peer_may_not_name_a_sender_of_another_domain() -> None:
+    house, session = House(), House().relay()
+    await house.rooms.admit_originator(session, PAUL, 0)
+    foreign = b"Sender: <anne.test-rivage@ch-rivage.mssante.example>\r\n" + FROM_PAUL
+    with pytest.raises(ReplyError) as refused:
+        await house.rooms.accept(session, envelope(PAUL, ANNE), foreign)
+    assert refused.value.reply is reply.FROM_NOT_ENTITLED
+    own = b"Sender: <pharmacie-du-port@cabinet.mssante.example>\r\n" + FROM_PAUL
+    assert (await house.rooms.accept(session, envelope(PAUL, ANNE), own)).reply is reply.QUEUED
+
+
 async def test_a_letter_that_comes_again_is_answered_250_and_dropped() -> None:
     house, session = House(), House().relay()
     await house.rooms.admit_originator(session, PAUL, 0)
