@@ -48,7 +48,12 @@ async def _recipient(
     assert callable(said)
     mailbox = _mailbox(text)
     facts = await operator.facts.recipient(mailbox)
-    context = RecipientContext(door=Door.SUBMISSION, reverse_path=originator, earlier=index, limit=1000)
+    context = RecipientContext(
+        door=Door.SUBMISSION,
+        reverse_path=originator,
+        earlier=index,
+        limit=operator.configuration.letters.recipients,
+    )
     decision: Admission = admit_recipient(facts, context)
     lines = [f"at RCPT: {said(explain_admission(decision))}"]
     if isinstance(decision, Admit):

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from trust_directory.trusted_domains.reasons import Reason
 from vaguemestre.demo.cast import ANNE, HOSPITAL, LABORATORY, PAUL, PAULE, STRUCTURES
 from vaguemestre.demo.first_letter import mailbox_of, session_of, until
 from vaguemestre.demo.mail_clients import Answer, Conversation, letter, operator_client
@@ -76,10 +77,17 @@ def _peers(space: Space, bill: Playbill) -> None:
         answer = conversation.command(b"MAIL FROM:<%s>" % peer.author.encode())
         conversation.close()
         _refused(bill, answer, peer.code, peer.enhanced, peer.what)
-    conversation = Conversation(port, operator_client(space.ca, good, good.with_suffix(".key")))
-    answer = conversation.command(b"MAIL FROM:<%s>" % ANNE.address.encode())
-    conversation.close()
-    _accepted(bill, answer, "the hospital's own certificate for its own domain")
+    own = space.folder / "city" / "keys" / "operator.pem"
+    for certificate, author, what in (
+        (good, ANNE, "the hospital's own certificate for its own domain"),
+        (own, PAULE, "the same name as the revoked one, not revoked"),
+    ):
+        conversation = Conversation(
+            port, operator_client(space.ca, certificate, certificate.with_suffix(".key"))
+        )
+        answer = conversation.command(b"MAIL FROM:<%s>" % author.address.encode())
+        conversation.close()
+        _accepted(bill, answer, what)
 
 
 _HEAD = (
@@ -101,7 +109,7 @@ def _smugglers(space: Space, bill: Playbill) -> None:
         key = name.replace(" ", "-")
         refused = _data(operator.ports["relay"], context, f"{key}.1", hostile)
         bill.check(
-            refused.code in (521, 550, 554) and refused.enhanced.startswith("5."),
+            (refused.code, refused.enhanced) == (521, "5.5.2"),
             f"refused: {name} in the letter: {refused.code} {refused.enhanced}",
         )
         accepted = _data(operator.ports["relay"], context, f"{key}.2", b"one\r\ntwo\r\n")
@@ -155,43 +163,55 @@ def _lists(space: Space, bill: Playbill) -> None:
     damaged = fresh.replace(HOSPITAL.domain.encode(), b"ch-autre.mssante.example", 1)
     cut = fresh[: fresh.index(b"</ListeDomaines>") + len(b"</ListeDomaines>")]
     defects = (
-        ("unsigned", unsigned.read_bytes()),
-        ("signed by another certificate of the same authority", foreign.read_bytes()),
-        ("damaged", damaged),
-        ("cut short", cut),
+        ("unsigned", unsigned.read_bytes(), Reason.UNSIGNED),
+        ("signed by another name of the same authority", foreign.read_bytes(), Reason.SIGNER_NOT_PINNED),
+        ("damaged", damaged, Reason.DAMAGED),
+        ("cut short", cut, Reason.UNREADABLE),
     )
-    for name, octets in defects:
-        _offer(space, bill, operator.config_file, name, octets)
-    _offer_good(space, bill, operator.config_file, fresh)
-    _offer(space, bill, operator.config_file, "older than the one in force", good)
-    _offer(space, bill, operator.config_file, "that lost a third of its entries", lost.read_bytes())
-    space.trust_list.write_bytes(fresh)
+    lists = _Lists(space, bill, operator.config_file)
+    for name, octets, reason in defects:
+        lists.refuse(name, octets, reason)
+    lists.accept("the newer list, whole and signed by the pinned name", fresh)
+    lists.refuse("older than the one in force", good, Reason.OLDER_THAN_CURRENT)
+    lists.refuse("that lost a third of its entries", lost.read_bytes(), Reason.LOST_TOO_MANY)
+    lists.accept("the same, once a person has compared it", lost.read_bytes(), "--accept-losses")
+    space.publish_list(space.trust_list)
+    lists.accept("the whole list again", space.trust_list.read_bytes())
 
 
-def _offer(space: Space, bill: Playbill, config: Path, name: str, octets: bytes) -> None:
-    offered = space.folder / "trust" / "offered.xml"
-    offered.write_bytes(octets)
-    before = space.command("directory", "list", "status", "--config", str(config))
-    status, said = space.outcome(
-        "directory", "list", "refresh", "--source", str(offered), "--config", str(config)
-    )
-    after = space.command("directory", "list", "status", "--config", str(config))
-    why = " ".join(said.removeprefix("vaguemestre: ").split())[:110]
-    bill.check(
-        status == 1 and _digest(before) == _digest(after),
-        f"refused: a list {name}; the good one stays ({why})",
-    )
+@dataclass(frozen=True, slots=True)
+class _Lists:
+    """Offers a list to an operator, as its source would."""
 
+    space: Space
+    bill: Playbill
+    config: Path
 
-def _offer_good(space: Space, bill: Playbill, config: Path, octets: bytes) -> None:
-    offered = space.folder / "trust" / "offered.xml"
-    offered.write_bytes(octets)
-    before = space.command("directory", "list", "status", "--config", str(config))
-    space.command("directory", "list", "refresh", "--source", str(offered), "--config", str(config))
-    after = space.command("directory", "list", "status", "--config", str(config))
-    bill.check(
-        _digest(before) != _digest(after), "accepted: the newer list, whole and signed by the pinned name"
-    )
+    def refuse(self, name: str, octets: bytes, reason: Reason) -> None:
+        """The list in force stays, and the sentence is the one of this reason."""
+        before = self._in_force()
+        status, said = self._offer(octets)
+        told = " ".join(reason.english.split()) in " ".join(said.split())
+        self.bill.check(
+            status == 1 and told and self._in_force() == before,
+            f"refused: a list {name}; the good one stays ({reason.english})",
+        )
+
+    def accept(self, name: str, octets: bytes, *options: str) -> None:
+        """It is in force now."""
+        before = self._in_force()
+        status, _ = self._offer(octets, *options)
+        self.bill.check(status == 0 and self._in_force() != before, f"accepted: {name}")
+
+    def _offer(self, octets: bytes, *options: str) -> tuple[int, str]:
+        offered = self.space.folder / "trust" / "offered.xml"
+        offered.write_bytes(octets)
+        return self.space.outcome(
+            "directory", "list", "refresh", "--source", str(offered), "--config", str(self.config), *options
+        )
+
+    def _in_force(self) -> str:
+        return _digest(self.space.command("directory", "list", "status", "--config", str(self.config)))
 
 
 def _digest(status: str) -> str:
