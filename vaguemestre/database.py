@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, column, inspect, select, table
+from sqlalchemy import Connection, column, inspect, literal, select, table
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -297,6 +297,17 @@ async def check_schema(database: Database) -> None:
 
     async with database.read() as connection:
         await connection.run_sync(check)
+
+
+async def holds_rows(database: Database, name: str) -> bool:
+    """Whether this table is there and not empty; also asked of a database that was never prepared."""
+
+    def look(connection: Connection) -> bool:
+        if not inspect(connection).has_table(name):
+            return False
+        return connection.execute(select(literal(1)).select_from(table(name)).limit(1)).first() is not None
+
+    return bool(await database.run(look))
 
 
 def _versions(connection: Connection) -> set[str]:

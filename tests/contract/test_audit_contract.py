@@ -18,6 +18,7 @@ from core.unit_of_work import Change, UnitOfWork
 from mailstore.keys import FileKek
 from vaguemestre.observability import audit_log
 from vaguemestre.observability.audit_chain import Damage, VerifyReport
+from vaguemestre.observability.audit_checkpoints import SigningKey
 from vaguemestre.observability.audit_log import AuditLog, AuditSettings
 
 ANNE = "anne.test-rivage@ch-rivage.mssante.example"
@@ -31,6 +32,8 @@ class Trail:
 
     def __init__(self, room: Any, folder: Path, slot: str = "rivage/0") -> None:
         self.room, self.folder, self.slot = room, folder, slot
+        if not (folder / "audit.pem").exists():
+            SigningKey.create(folder / "audit.pem")
         self.log = AuditLog(
             database=room.database,
             committer=room.committer,

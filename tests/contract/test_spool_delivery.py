@@ -36,6 +36,7 @@ from mta.spool.scheduler import Scheduler, SchedulerSettings
 from mta.spool.storage import ChangeRecipient, SpoolStorage
 from mta.spool.store import SpoolSettings, SpoolStore
 from mta.trace import return_path_field
+from vaguemestre.observability.audit_checkpoints import SigningKey
 from vaguemestre.observability.audit_log import AuditLog, AuditSettings
 
 HERE = Domain("ch-rivage.mssante.example")
@@ -106,6 +107,8 @@ class Life:
         self.room, self.agent, self.killer, self.counts = room, agent, killer, Counts()
         agent._checkpoints = killer
         storage = SpoolStorage(room.database)
+        if not (folder / "audit.pem").exists():
+            SigningKey.create(folder / "audit.pem")
         self.audit = AuditLog(
             database=room.database,
             committer=room.committer,

@@ -34,22 +34,34 @@ class SigningKey:
 
     @classmethod
     def open(cls, path: Path) -> SigningKey:
-        """Read it, or make it and its `.pub`. Raises ConfigurationError."""
+        """Read it. Raises ConfigurationError: a key that is gone is never replaced by another on the way."""
         try:
-            if not path.exists():
-                return cls._create(path)
             if path.stat().st_mode & _FORBIDDEN_MODE:
                 raise ConfigurationError(f"others may read the audit signing key: run `chmod 600 {path}`")
             private = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        except FileNotFoundError as error:
+            raise ConfigurationError(
+                f"the audit signing key {path} is not there: put its copy back, "
+                "or run `vaguemestre init` for a new operator"
+            ) from error
         except (OSError, ValueError) as error:
-            raise ConfigurationError(f"the audit signing key {path} cannot be read or made") from error
+            raise ConfigurationError(f"the audit signing key {path} cannot be read") from error
         if not isinstance(private, Ed25519PrivateKey):
             raise ConfigurationError(f"the audit signing key {path} is not an Ed25519 key")
         return cls(private)
 
     @classmethod
-    def _create(cls, path: Path) -> SigningKey:
+    def create(cls, path: Path) -> SigningKey:
+        """Make it, durably, mode 0600, and its `.pub`. Raises ConfigurationError when it is there already."""
         private = Ed25519PrivateKey.generate()
+        try:
+            cls._write(path, private)
+        except OSError as error:
+            raise ConfigurationError(f"the audit signing key {path} cannot be made") from error
+        return cls(private)
+
+    @staticmethod
+    def _write(path: Path, private: Ed25519PrivateKey) -> None:
         pem = private.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -60,7 +72,6 @@ class SigningKey:
         )
         path.with_name(path.name + ".pub").write_bytes(public)
         _sync_folder(path.parent)
-        return cls(private)
 
     def sign(self, octets: bytes) -> bytes:
         """The Ed25519 signature (RFC 8032)."""

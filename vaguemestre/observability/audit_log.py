@@ -97,7 +97,7 @@ class AuditSettings:
     checkpoint_file: Path
     """JSON lines, one file for each slot, best on another disk or machine than the database."""
     signing_key: Path
-    """Ed25519, PEM, mode 0600; made when it is not there."""
+    """Ed25519, PEM, mode 0600; made by `init` alone."""
     checkpoint_every: float = 1.0
     """Seconds between two checkpoints while events are written."""
 

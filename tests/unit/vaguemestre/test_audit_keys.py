@@ -21,7 +21,9 @@ from vaguemestre.observability.audit_checkpoints import (
 
 def test_a_key_is_made_once_and_read_again(tmp_path: Path) -> None:
     path = tmp_path / "audit.pem"
-    first, second = SigningKey.open(path), SigningKey.open(path)
+    first, second = SigningKey.create(path), SigningKey.open(path)
+    with pytest.raises(ConfigurationError, match="cannot be made"):
+        SigningKey.create(path)
     assert first.key_id == second.key_id
     assert path.stat().st_mode & 0o777 == 0o600
     octets = b"checkpoint"
