@@ -23,11 +23,16 @@ def trace(
     from vaguemestre.cli.context import acting_operator, with_operator
 
     async def work(operator: Operator) -> list[RecordedEvent]:
-        name = acting_operator()
+        is_message_id = message_id.startswith("<")
         await operator.audit.append(
-            AuditEvent(kind=AuditKind.TRACE_READ, message_id=message_id, persons={"operator": name})
+            AuditEvent(
+                kind=AuditKind.TRACE_READ,
+                message_id=message_id if is_message_id else "",
+                spool_id="" if is_message_id else message_id,
+                persons={"operator": acting_operator()},
+            )
         )
-        if message_id.startswith("<"):
+        if is_message_id:
             found = await operator.audit.events_of(message_id=message_id)
             # Reports and later rooms know the letter by its spool id.
             ids = {event.event.spool_id for event in found if event.event.spool_id}
