@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -72,6 +73,10 @@ class GroupCommitter:
         self._closed = False
         self.batches = 0
         self.units = 0
+        self.trouble = ""
+        """Why the last batch could not be written; empty when it was, or when it was its own fault."""
+        self.timer: Callable[[], AbstractContextManager[object]] = nullcontext
+        """Entered for each batch, for a metric."""
         for applier in appliers:
             self.register(applier)
 
@@ -135,16 +140,40 @@ class GroupCommitter:
                 raise FatalStoreError("the store has failed; the program is ending")
             changes = [change for waiting in batch for change in waiting.unit.changes]
             if changes:
-                await self._write(changes)
+                with self.timer():
+                    await self._write(changes)
         except FatalStoreError as error:
             self._die(error, batch)
         except (StoreAway, StoreFull, OutcomeUnknown) as error:
+            self._in_trouble(error)
             _fail_all(batch, error)
         except Exception as error:  # noqa: BLE001 - the writer's door: one unit's bug must not stop the others
             await self._after_failure(batch, error)
         else:
+            self.trouble = ""
             for waiting in batch:
                 waiting.succeed()
+
+    def _in_trouble(self, error: GatewayError) -> None:
+        self.trouble = f"the last commit failed ({error})"
+
+    async def look(self) -> None:
+        """After a failure: whether the store takes a transaction again, without waiting for someone's letter.
+
+        Raises FatalStoreError, after `on_fatal`.
+        """
+        if not self.trouble or self._fatal is not None:
+            return
+        try:
+            async with self._database.write(inline=False):
+                pass
+        except FatalStoreError as error:
+            self._die(error, [])
+            raise
+        except GatewayError as error:
+            self._in_trouble(error)
+        else:
+            self.trouble = ""
 
     async def _after_failure(self, batch: list[_Waiting], error: Exception) -> None:
         if len(batch) == 1:
@@ -155,8 +184,11 @@ class GroupCommitter:
         except FatalStoreError as fatal:
             self._die(fatal, batch)
         except Exception as again:  # noqa: BLE001 - as above
-            _fail_all(batch, _meaning(again))
+            meaning = _meaning(again)
+            self._in_trouble(meaning)
+            _fail_all(batch, meaning)
         else:
+            self.trouble = ""
             for waiting, failure in zip(batch, failures, strict=True):
                 if failure is None:
                     waiting.succeed()
@@ -194,6 +226,7 @@ class GroupCommitter:
     def _die(self, error: FatalStoreError, batch: list[_Waiting]) -> None:
         first = self._fatal is None
         self._fatal = error
+        self._in_trouble(error)
         _fail_all(batch, error)
         _fail_all(self._waiting, error)
         self._waiting.clear()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -211,3 +211,37 @@ def test_a_full_disk_knows_its_reply_and_is_temporary() -> None:
 @pytest.mark.parametrize("error", [PoolTimeout(), OSError(), TimeoutError()])
 def test_no_answer_is_away(error: Exception) -> None:
     assert type(translated(error)) is StoreAway
+
+
+async def test_each_batch_is_timed() -> None:
+    timed: list[str] = []
+
+    @contextmanager
+    def timer() -> Iterator[None]:
+        timed.append("begun")
+        try:
+            yield
+        finally:
+            timed.append("ended")
+
+    committer, _ = _committer(FaultyDatabase(StoreAway("x")))
+    committer.timer = timer
+    await _commit_all(committer, "a")
+    await _commit_all(committer, "b", "c")
+    assert timed == ["begun", "ended"] * 2
+
+
+async def test_a_store_that_refused_the_last_batch_is_in_trouble_until_it_takes_one_again() -> None:
+    database = FaultyDatabase(None, StoreAway("no write lock"), StoreAway("still"), None)
+    committer, applier = _committer(database)
+    await _commit_all(committer, "a")
+    await committer.look()
+    assert (committer.trouble, database.transactions) == ("", 1)
+    await _commit_all(committer, "b")
+    assert "no write lock" in committer.trouble
+    await committer.look()
+    assert "still" in committer.trouble
+    await committer.look()
+    assert (committer.trouble, applier.applied) == ("", ["a", "b"])
+    await _commit_all(committer, "bad")
+    assert committer.trouble == ""
