@@ -20,7 +20,6 @@ class AuditKind(enum.Enum):
 
     LOGIN = "login"
     LOGIN_REFUSED = "login-refused"
-    ADMITTED = "admitted"
     REFUSED = "refused"
     SPOOLED = "spooled"
     DUPLICATE_DROPPED = "duplicate-dropped"
