@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that the tests and the benchmark talk to, or names them and stops.
 set -eu
-packages="postgresql gnupg postfix dovecot-imapd dovecot-lmtpd clamav-daemon openssl strace"
+packages="postgresql gnupg postfix dovecot-imapd dovecot-lmtpd clamav-daemon openssl strace swaks libnet-ssleay-perl"
 missing=""
 for package in $packages; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q '^install ok installed$' || missing="$missing $package"

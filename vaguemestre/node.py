@@ -153,6 +153,7 @@ class Node:
             reporting_mta=self._hostname,
             postmaster=Mailbox(settings.postmaster, first),
             new_spool_id=self._new_spool_id,
+            retries_for=operator.configuration.spool.give_up_after_hours * 3600,
         )
 
     def _build_rooms(self) -> MailRooms:

@@ -28,6 +28,7 @@ OTHER = Structure(
     subject=UNLISTED,
 )
 DELAY_HOURS = 1.5 / 3600  # the author is told of a delay after 1.5 seconds
+GIVE_UP_HOURS = 48.0  # not the default: a report of delay says until when
 Command = Callable[..., str]
 
 
@@ -48,7 +49,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
     routes = {**hospital.configuration.relay.routes, OTHER.domain: f"127.0.0.1:{third.ports['relay']}"}
     hospital.write(
         relay=replace(hospital.configuration.relay, routes=routes),
-        spool=replace(hospital.configuration.spool, delay_report_after_hours=DELAY_HOURS),
+        spool=replace(
+            hospital.configuration.spool,
+            delay_report_after_hours=DELAY_HOURS,
+            give_up_after_hours=GIVE_UP_HOURS,
+        ),
     )
     space.operators["other"] = third
     try:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import urllib.request
 from dataclasses import dataclass
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 
 from vaguemestre.demo.cast import ANNE, CITY_DOMAIN, PAUL, WARD
 from vaguemestre.demo.first_letter import mailbox_of, session_of, until
@@ -69,11 +72,19 @@ def _facts(report: bytes) -> tuple[str, str]:
     return action.group(1).decode(), status.group(1).decode()
 
 
+def _retried_for(report: bytes) -> timedelta:
+    """From the letter's arrival until we give up, as the report of delay says."""
+    dates = [
+        re.search(rb"^%s: (.*?)\r\n(?![ \t])" % name, report, re.MULTILINE | re.DOTALL)
+        for name in (b"Arrival-Date", b"Will-Retry-Until")
+    ]
+    begin, end = (parsedate_to_datetime(" ".join(found[1].decode().split())) for found in dates if found)
+    return end - begin
+
+
 def _spool_is_empty(space: Space) -> bool | None:
     waiting = 0
     for name in ("hospital", "city"):
-        import urllib.request
-
         url = f"http://127.0.0.1:{space.operators[name].ports['management']}/metrics"
         with urllib.request.urlopen(url, timeout=10) as page:
             text = page.read().decode()
@@ -138,6 +149,8 @@ def test_letters_that_wait(space: Space) -> None:
 
     until(lambda: told() == expected or None, 15.0)
     assert told() == expected
+    settings = space.operators["hospital"].configuration.spool
+    assert _retried_for(_reports(space, sent["DELAY"])[0]) == timedelta(hours=settings.give_up_after_hours)
     space.operators["city"].start()
     space.operators["hospital"].stop()  # it remembers on disk whom it told, not that the peer was away
     space.operators["hospital"].start()
