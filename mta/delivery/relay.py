@@ -34,14 +34,30 @@ class RelaySettings:
     """Then it is made anew: certificates and lists change."""
     parallel_connections: int = 64
     """Connections open at the same time, to all next hops together."""
-    avoid_seconds: float = 30.0
-    """A next hop that could not be reached is not tried again for so long."""
+    avoid_seconds: float = 5.0
+    """A next hop that could not be reached is not tried again for so long.
+
+    Short: it spares the letters of the same moment a timeout each, and it must not answer in the peer's place when
+    an operator says `queue retry`.
+    """
 
 
 @dataclass(slots=True)
 class _Idle:
     connection: RelayConnection
     since: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Away:
+    """Until when (monotonic seconds) a hop is left alone, and why.
+
+    Never the exception itself: its traceback holds frames, and these hold letters.
+    """
+
+    until: float
+    reply: Reply
+    answer: RemoteAnswer | None
 
 
 class RelayAgent:
@@ -58,7 +74,7 @@ class RelayAgent:
         self._clock = clock
         self._settings = settings
         self._idle: dict[tuple[str, int], list[_Idle]] = {}
-        self._away: dict[tuple[str, int], tuple[float, RelayFailure]] = {}
+        self._away: dict[tuple[str, int], _Away] = {}
         self._open = asyncio.Semaphore(settings.parallel_connections)
 
     def lane_of(self, recipient: PlannedRecipient) -> str:
@@ -82,13 +98,13 @@ class RelayAgent:
             return _same(recipients, Deferred(replies.NO_ROUTE))
         except PermanentError:
             return _same(recipients, Failed(replies.DOMAIN_TAKES_NO_MAIL))  # RFC 7505 §4.1
-        last: RelayFailure | None = None
+        outcome: Outcome = Deferred(replies.NO_ROUTE)
         for hop in hops:
             try:
                 return await self._by(hop, domain, outgoing)
             except RelayFailure as failure:
-                last = failure
-        return _same(recipients, _outcome(last))
+                outcome = Deferred(failure.reply, failure.answer)
+        return _same(recipients, outcome)
 
     async def _by(self, hop: tuple[str, int], domain: Domain, letter: OutgoingLetter) -> Attempt:
         async with self._open:
@@ -102,14 +118,15 @@ class RelayAgent:
             return await self._send(hop, connection, letter)
 
     async def _connect(self, hop: tuple[str, int], domain: Domain) -> RelayConnection:
-        until, failure = self._away.get(hop, (0.0, None))
-        if failure is not None and until > self._clock.monotonic():
-            raise failure
+        away = self._away.get(hop)
+        if away is not None and away.until > self._clock.monotonic():
+            raise RelayFailure(away.reply, away.answer)
         try:
             connection = await self._client.connect(*hop, domain)
         except RelayFailure as error:
             if error.reply is replies.PEER_UNREACHABLE:
-                self._away[hop] = (self._clock.monotonic() + self._settings.avoid_seconds, error)
+                until = self._clock.monotonic() + self._settings.avoid_seconds
+                self._away[hop] = _Away(until, error.reply, error.answer)
             raise
         self._away.pop(hop, None)
         return connection
@@ -165,12 +182,6 @@ class RelayAgent:
             else:
                 del self._idle[hop]
             await asyncio.gather(*(connection.quit() for connection in gone))
-
-
-def _outcome(failure: RelayFailure | None) -> Outcome:
-    reply: Reply = failure.reply if failure else replies.NO_ROUTE
-    answer: RemoteAnswer | None = failure.answer if failure else None
-    return Deferred(reply, answer)
 
 
 def _nothing_was_said(attempt: Attempt) -> bool:
