@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from core import reply as replies
 from core.address import Domain
@@ -33,7 +34,9 @@ class RelaySettings:
     letters_per_connection: int = 100
     """Then it is made anew: certificates and lists change."""
     parallel_connections: int = 64
-    """Connections open at the same time, to all next hops together."""
+    """Letters on their way at the same time, to all next hops together."""
+    connections_per_hop: int = 4
+    """Letters on their way at the same time to one next hop, whatever the number of its domains."""
     avoid_seconds: float = 5.0
     """A next hop that could not be reached is not tried again for so long.
 
@@ -76,6 +79,8 @@ class RelayAgent:
         self._idle: dict[tuple[str, int], list[_Idle]] = {}
         self._away: dict[tuple[str, int], _Away] = {}
         self._open = asyncio.Semaphore(settings.parallel_connections)
+        self._slots: WeakValueDictionary[tuple[str, int], asyncio.Semaphore] = WeakValueDictionary()
+        """Of each hop that somebody uses or waits for."""
 
     def lane_of(self, recipient: PlannedRecipient) -> str:
         """One lane for each domain: a slow one delays nobody else."""
@@ -107,7 +112,8 @@ class RelayAgent:
         return _same(recipients, outcome)
 
     async def _by(self, hop: tuple[str, int], domain: Domain, letter: OutgoingLetter) -> Attempt:
-        async with self._open:
+        # The hop's own first: who waits for a slow operator must hold nothing that others need.
+        async with self._slots_of(hop), self._open:
             reused = self._reuse(hop, domain)
             if reused is not None:
                 attempt = await self._send(hop, reused, letter)
@@ -116,6 +122,12 @@ class RelayAgent:
                 # RFC 5321 §3.8: a peer may close a connection that rests; a fresh one is tried at once.
             connection = await self._connect(hop, domain)
             return await self._send(hop, connection, letter)
+
+    def _slots_of(self, hop: tuple[str, int]) -> asyncio.Semaphore:
+        slots = self._slots.get(hop)
+        if slots is None:
+            slots = self._slots[hop] = asyncio.Semaphore(self._settings.connections_per_hop)
+        return slots
 
     async def _connect(self, hop: tuple[str, int], domain: Domain) -> RelayConnection:
         away = self._away.get(hop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import weakref
 from collections.abc import Iterator
@@ -50,10 +51,13 @@ class Client:
 
     def __init__(self) -> None:
         self.away: set[str] = set()
+        self.stalled: dict[str, asyncio.Event] = {}
         self.tries: list[str] = []
 
     async def connect(self, host: str, port: int, domain: Domain) -> Connection:
         self.tries.append(host)
+        if host in self.stalled:
+            await self.stalled[host].wait()
         if host in self.away:
             raise RelayFailure(replies.PEER_UNREACHABLE)
         return Connection()
@@ -131,3 +135,38 @@ async def test_an_operator_s_retry_is_not_answered_from_memory() -> None:
     post.client.away.clear()
     post.clock.advance(5)
     assert (await post.prepare(await post.letter())).outcomes == {0: Delivered(replies.RELAYED)}
+
+
+def domains(number: int) -> list[Domain]:
+    return [Domain(f"cabinet{place}.mssante.example") for place in range(number)]
+
+
+async def test_an_operator_that_stalls_takes_the_connections_of_nobody_else() -> None:
+    post = Post(parallel_connections=8, connections_per_hop=2)
+    stalled = post.client.stalled["slow"] = asyncio.Event()
+    tasks = []
+    for domain in domains(20):
+        post.hops.of[domain] = ("slow",)
+        tasks.append(asyncio.ensure_future(post.prepare(await post.letter(domain=domain))))
+    await asyncio.sleep(0)
+    assert (await post.prepare(await post.letter())).outcomes == {0: Delivered(replies.RELAYED)}
+    assert post.client.tries.count("slow") == 2
+    stalled.set()
+    attempts = await asyncio.gather(*tasks)
+    assert all(attempt.outcomes == {0: Delivered(replies.RELAYED)} for attempt in attempts)
+    assert len(post.agent._slots) == 0  # nothing is kept of a hop that nobody uses
+
+
+async def test_no_more_connections_than_allowed_to_all_hops_together() -> None:
+    post = Post(parallel_connections=3, connections_per_hop=2)
+    tasks = []
+    for place, domain in enumerate(domains(4)):
+        post.hops.of[domain] = (f"mx{place}",)
+        post.client.stalled[f"mx{place}"] = asyncio.Event()
+        tasks.append(asyncio.ensure_future(post.prepare(await post.letter(domain=domain))))
+    await asyncio.sleep(0)
+    assert len(post.client.tries) == 3
+    for gate in post.client.stalled.values():
+        gate.set()
+    await asyncio.gather(*tasks)
+    assert len(post.client.tries) == 4
