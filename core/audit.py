@@ -33,6 +33,8 @@ class AuditKind(enum.Enum):
     REPORTED = "reported"
     READ = "read"
     STORED = "stored"
+    COPIED = "copied"
+    MOVED = "moved"
     REMOVED = "removed"
     BAL_CHANGED = "bal-changed"
     BAL_LISTED = "bal-listed"

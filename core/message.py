@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import binascii
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -319,6 +320,18 @@ def base64_octets(text: bytes) -> bytes:
     alphabet = text.partition(b"=")[0].translate(None, _NOT_BASE64)
     usable = alphabet[: len(alphabet) - (len(alphabet) % 4 == 1)]
     return binascii.a2b_base64(usable + b"=" * (-len(usable) % 4))
+
+
+def fold(text: str) -> str:
+    """Text as searches compare it: no case, no accents, ligatures undone. Every search folds by this function."""
+    folded = text.casefold()
+    if folded.isascii():
+        return folded
+    plain = unicodedata.normalize("NFKD", folded.replace("œ", "oe").replace("æ", "ae"))
+    return _MARKS.sub("", plain).casefold()
+
+
+_MARKS = re.compile("[\u0300-\u036f\u00ad]+")  # combining accents, and the soft hyphen, which nobody sees
 
 
 _NOT_BASE64 = bytes(

@@ -210,6 +210,13 @@ class MailStore(Protocol):
         """Octets [start, end) of the whole message, prefix included. Raises NotStored."""
         ...
 
+    async def many_octets(self, folder_id: int, spans: Mapping[int, tuple[int, int]]) -> Mapping[int, bytes]:
+        """By UID, the octets [start, end) of many messages, as `octets` gives them; those that exist.
+
+        For headers and small letters: the caller sees to it that all of them fit in memory.
+        """
+        ...
+
     def add(self, unit: UnitOfWork, message: NewMessage) -> None:
         """Stage one message; uid and modseq are set by the commit. Takes a reference on its octets."""
         ...

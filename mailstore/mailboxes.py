@@ -303,15 +303,37 @@ class MailboxStore:
         async with self._database.read() as connection:
             letter = await rows.letter_row(connection, place)
         cipher = await self._keys.cipher_of(await self._bal_of(folder_id))
+        return await self._opened(cipher, place, letter, (start, end))
+
+    async def many_octets(self, folder_id: int, spans: Mapping[int, tuple[int, int]]) -> Mapping[int, bytes]:
+        """See `core.ports.MailStore.many_octets`. Raises StoreError, SealBroken."""
+        cipher = await self._keys.cipher_of(await self._bal_of(folder_id))
+        uids = sorted(spans)
+        opened: dict[int, bytes] = {}
+        for start in range(0, len(uids), rows.LETTERS_PER_STATEMENT):
+            part = uids[start : start + rows.LETTERS_PER_STATEMENT]
+            async with self._database.read() as connection:
+                letters = await rows.letter_rows(connection, folder_id, part)
+            for place, letter in letters:
+                span = spans[uid_of(place)]
+                opened[uid_of(place)] = await self._opened(cipher, place, letter, span)
+            await asyncio.sleep(0)
+        return opened
+
+    async def _opened(
+        self, cipher: AESGCM, place: int, letter: rows.LetterRow, span: tuple[int, int | None]
+    ) -> bytes:
+        start, end = span
         record = unpacked_key(open_sealed(cipher, letter.wrapped_key, key_place(place)))
         until = letter.size if end is None else min(end, letter.size)
         ahead = len(record.prefix)
         prefix = record.prefix[start:until]
         if until <= ahead:
             return prefix
-        span = (max(0, start - ahead), until - ahead)
         stored = record.stored(letter.blob_id)
-        return prefix + await self._blobs.opened(stored, letter.sealed, span)
+        return prefix + await self._blobs.opened(
+            stored, letter.sealed, (max(0, start - ahead), until - ahead)
+        )
 
     # --- writing ---------------------------------------------------------------------------------------------
     def add(self, unit: UnitOfWork, message: NewMessage) -> None:

@@ -269,6 +269,16 @@ class MemoryMailStore:
         whole = kept.message.prefix + await self.blobs.read(kept.message.octets)
         return whole[start:end]
 
+    async def many_octets(self, folder_id: int, spans: Mapping[int, tuple[int, int]]) -> Mapping[int, bytes]:
+        """See the port."""
+        self._enter("many_octets")
+        found = {}
+        for uid, (start, end) in spans.items():
+            kept = self._shelf(folder_id).kept.get(uid)
+            if kept is not None:
+                found[uid] = (kept.message.prefix + await self.blobs.read(kept.message.octets))[start:end]
+        return found
+
     # --- changing -------------------------------------------------------------------------------------------
     def add(self, unit: UnitOfWork, message: NewMessage) -> None:
         """See the port."""

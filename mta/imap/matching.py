@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
-from core.message import Message, decode_words
+from core.message import Message, decode_words, fold
 from mta.imap.commands import search
+from mta.imap.letter_text import body_texts, field_texts
 from mta.imap.row_table import RowTable
 from mta.imap.view import FolderView
 
@@ -27,7 +28,7 @@ class Candidate:
 
     position: int
     rows: RowTable
-    sent_date: int | None = None
+    sent_day: int | None = None  # as `datetime.date.toordinal`, as its author wrote it
     header: bytes | None = None
     text: bytes | None = None  # the whole message
     _message: Message | None = None
@@ -43,10 +44,10 @@ class Candidate:
         return self.rows.sizes[self.position]
 
     def has_field(self, name: bytes, text: str) -> bool:
-        """Whether a field of this lower-case name holds the case-folded text. Only when `header` is there."""
+        """Whether a field of this lower-case name holds the folded text. Only when `header` is there."""
         if self._message is None:
             self._message = Message(self.header or b"")
-        return any(text in decode_words(field.unfolded).casefold() for field in self._message.all(name))
+        return any(text in fold(decode_words(field.unfolded)) for field in self._message.all(name))
 
 
 Test = Callable[[Candidate], bool | None]
@@ -87,14 +88,18 @@ def _flag(flag: str, present: bool) -> Test:
     return lambda candidate: (flag in candidate.rows.flags(candidate.position)) == present
 
 
+def day_of(seconds: int) -> int:
+    """The day in UTC, as `datetime.date.toordinal`, of seconds since 1970."""
+    return seconds // _SECONDS_A_DAY + _EPOCH_DAY
+
+
 def _day(key: search.Day) -> Test:
     """RFC 3501 §6.4.4: dates without time and zone; internal dates are kept and compared in UTC."""
 
     def test(candidate: Candidate) -> bool | None:
-        seconds = candidate.sent_date if key.sent else candidate.rows.date(candidate.position)
-        if seconds is None:
+        day = candidate.sent_day if key.sent else day_of(candidate.rows.date(candidate.position))
+        if day is None:
             return None
-        day = seconds // _SECONDS_A_DAY + _EPOCH_DAY
         if key.relation == "on":
             return day == key.day
         return day < key.day if key.relation == "before" else day >= key.day
@@ -112,19 +117,15 @@ def _field(name: bytes, text: str) -> Test:
 
 
 def _text(text: str, *, with_header: bool) -> Test:
-    """RFC 3501 §6.4.4: substring of the text as it is written; transfer encodings are not opened here."""
+    """RFC 3501 §6.4.4: a substring of the text as people read it (`letter_text`)."""
 
     def test(candidate: Candidate) -> bool | None:
         whole = candidate.text
         if whole is None:
             return None
-        letter = Message(whole)
-        if text in letter.body.decode("utf-8", "replace").casefold():
+        if with_header and any(text in shown for shown in field_texts(whole)):
             return True
-        return with_header and any(
-            text in f"{field.name.decode('ascii', 'replace')}: {decode_words(field.unfolded)}".casefold()
-            for field in letter.fields
-        )
+        return any(text in shown for shown in body_texts(whole))
 
     return test
 

@@ -59,6 +59,24 @@ async def test_a_message_is_read_whole_and_in_parts_with_its_prefix(box: Any) ->
     assert [row.size for row in rows] == [len(prefix) + 20, len(prefix) + SMALL_OCTETS + 500]
 
 
+async def test_many_messages_are_read_together(box: Any) -> None:
+    inbox = await box.folder_id(BAL, "INBOX")
+    prefix = b"Return-Path: <anne@ch-rivage.mssante.example>\r\n"
+    letters = [b"Subject: %d\r\n\r\nbody\r\n" % number for number in range(130)] + [
+        os.urandom(SMALL_OCTETS + 9)
+    ]
+    messages = [await box.put(BAL, inbox, octets, prefix=prefix) for octets in letters]
+    wholes = {m.uid: prefix + octets for m, octets in zip(messages, letters, strict=True)}
+    assert await box.store.many_octets(inbox, dict.fromkeys(wholes, (0, 1 << 20))) == wholes
+    some = {uid: (uid % 60, 70) for uid in wholes if uid % 3}
+    some[9999] = (0, 5)
+    expected = {uid: wholes[uid][uid % 60 : 70] for uid in some if uid != 9999}
+    assert await box.store.many_octets(inbox, some) == expected
+    assert await box.store.many_octets(inbox, {}) == {}
+    with pytest.raises(NotStored):
+        await box.store.many_octets(99_999, {1: (0, 5)})
+
+
 async def test_uids_and_modification_sequences_rise_and_rows_tell_all(box: Any) -> None:
     inbox = await box.folder_id(BAL, "INBOX")
     flags = frozenset({"\\Seen", "$Forwarded", "$MDNSent"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from core.message import fold
 from mta.imap.grammar import Cursor, SyntaxInvalid
 from mta.imap.sequence import SequenceSet
 
@@ -64,7 +65,7 @@ class Messages:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """HEADER name text, and FROM, TO, CC, BCC, SUBJECT. Text is case-folded."""
+    """HEADER name text, and FROM, TO, CC, BCC, SUBJECT. Text is folded."""
 
     name: bytes
     text: str
@@ -72,7 +73,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """BODY text, or TEXT text (header too). Text is case-folded."""
+    """BODY text, or TEXT text (header too). Text is folded."""
 
     text: str
     with_header: bool
@@ -216,6 +217,6 @@ class _Reader:
         if len(needle) > MAX_NEEDLE:
             raise SyntaxInvalid("this text is too long to be searched for")
         try:
-            return needle.decode("utf-8").casefold()
+            return fold(needle.decode("utf-8"))
         except UnicodeDecodeError:
             raise SyntaxInvalid("this text is not in the charset that was named") from None

@@ -26,6 +26,7 @@ SLICE = (
     500  # messages of one step of metadata: about 2 ms on the loop, and what the store is asked for at once
 )
 BODY_SLICE = 50  # messages of one step of bodies: one audit event and one change of flags
+AHEAD = 64 * 1024  # octets of one message that are read ahead, together with its neighbours
 CHUNK = 1 << 20  # octets of a body that are in memory at one time
 _MESSAGE_ID = re.compile(rb'"(<[^"\\]{1,998}>)"\)\Z')  # the last field of an ENVELOPE (RFC 3501 §7.4.2)
 
@@ -99,6 +100,8 @@ class _Bodies:
         self._sections = sections
         self._sets_seen = not self._view.read_only and any(not section.peek for section in sections)
         self._shows_content = any(section.shows_content for section in sections)
+        self._ahead: dict[int, tuple[int, bytes]] = {}
+        """What was read for the slice under way: UID → where it begins, the octets."""
 
     async def run(self, positions: Sequence[int]) -> bool:
         """Whether every message was still there."""
@@ -111,6 +114,7 @@ class _Bodies:
             if self._shows_content:
                 await self._record_reading([self._view.uids[p] for p in present], summaries)
             seen = await self._mark_seen(present)
+            await self._read_ahead(chosen, summaries)
             for position, summary in zip(chosen, summaries, strict=True):
                 told = summary is not None and await self._message(position, summary, seen)
                 whole = whole and told
@@ -165,6 +169,29 @@ class _Bodies:
         await self._conversation.pour(b")\r\n")
         return True
 
+    async def _read_ahead(self, positions: Sequence[int], summaries: Sequence[Summary | None]) -> None:
+        """One reading for the headers and small sections of a slice, instead of one for each."""
+        rows = self._view.rows
+        spans: dict[int, tuple[int, int]] = {}
+        for position, summary in zip(positions, summaries, strict=True):
+            if summary is None:
+                continue
+            found = [_span(section, summary, rows.sizes[position]) for section in self._sections]
+            wanted = [
+                span if section.fields is not None else _cut(section.partial, *span)
+                for section, span in zip(self._sections, found, strict=True)
+                if span is not None
+            ]
+            if wanted:
+                start, end = min(first for first, _ in wanted), max(last for _, last in wanted)
+                if start < end <= start + AHEAD:
+                    spans[rows.uids[position]] = (start, end)
+        if len(spans) < 2:
+            self._ahead = {}
+            return
+        read = await self._store.many_octets(self._view.folder.folder_id, spans)
+        self._ahead = {uid: (spans[uid][0], octets) for uid, octets in read.items()}
+
     async def _load(self, section: Section, position: int, summary: Summary) -> _Loaded:
         uid = self._view.uids[position]
         span = _span(section, summary, self._view.rows.sizes[position])
@@ -183,6 +210,9 @@ class _Bodies:
     async def _octets(self, uid: int, start: int, end: int) -> bytes:
         if start >= end:
             return b""
+        first, ahead = self._ahead.get(uid, (0, b""))
+        if first <= start and end <= first + len(ahead):
+            return ahead[start - first : end - first]
         return await self._store.octets(self._view.folder.folder_id, uid, start, end)
 
     async def _rest(self, uid: int, loaded: _Loaded) -> AsyncIterator[bytes]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from core.folder import MessageRow
+from core.audit import AuditEvent, AuditKind
+from core.folder import Folder, MessageRow
 from core.ports import FlagChange
 from mta.imap.commands import messages
 from mta.imap.handlers.declined import Declined
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 SLICE = (
     1000  # messages of one step of STORE: it need not be all or none (RFC 3501 §6.4.6), the loop must go on
 )
+MAX_TOLD = 1000  # ours: UIDs that one event of the trail names; its count tells the rest
 MAX_KEYWORDS = 256  # ours: different keywords of one folder
 
 
@@ -87,6 +89,7 @@ async def copy(conversation: Conversation, command: messages.Copy) -> bytes:
     pairs = await act(view.folder.folder_id, uids, folder.folder_id)
     if not pairs:
         return done
+    await _record_copied(conversation, folder, [old for old, _ in pairs], moved=command.move)
     code = b"[COPYUID %d %b %b]" % (
         folder.uid_validity,
         compact(old for old, _ in pairs),
@@ -98,6 +101,22 @@ async def copy(conversation: Conversation, command: messages.Copy) -> bytes:
     conversation.tell(b"* OK %b Moved\r\n" % code)
     view.vanish(old for old, _ in pairs)
     return done
+
+
+async def _record_copied(
+    conversation: Conversation, folder: Folder, uids: Sequence[int], *, moved: bool
+) -> None:
+    """One event for the messages that have another place now, or one place more."""
+    session = conversation.session
+    facts = {
+        "folder": str(conversation.view.folder.folder_id),
+        "target": str(folder.folder_id),
+        "uids": compact(uids[:MAX_TOLD]).decode("ascii"),
+        "count": str(len(uids)),
+        "session_id": session.session_id,
+    }
+    kind = AuditKind.MOVED if moved else AuditKind.COPIED
+    await conversation.ports.audit.append(AuditEvent(kind=kind, facts=facts, persons=session.persons))
 
 
 async def expunge(conversation: Conversation, command: messages.Expunge) -> bytes:

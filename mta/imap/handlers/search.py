@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
-from core.errors import NotStored
 from mta.imap import matching
 from mta.imap.commands import search as commands
 from mta.imap.handlers.declined import Declined
 from mta.imap.handlers.fetch import load_summaries
 from mta.imap.matching import Candidate, Test
 from mta.imap.responses import status_text
+from mta.imap.sent_date import written_day
 
 if TYPE_CHECKING:
     from mta.imap.conversation import Conversation
 
 SLICE = 2000  # rows tested before others have the loop: about 2 ms
-READ_SLICE = 200  # summaries asked for at once
+READ_SLICE = 100  # messages read and tested before others have the loop
+AT_ONCE = 1 << 20  # octets of letters from which on no more are read in the same step
 IN_THREAD = 256 * 1024  # octets of a text from which on it is searched in a thread
 
 
@@ -91,36 +92,60 @@ class _Reading:
         for start in range(0, len(undecided), READ_SLICE):
             rows = self._conversation.view.rows
             some = [Candidate(p, rows) for p in undecided[start : start + READ_SLICE]]
-            summaries = await load_summaries(self._conversation, [one.uid for one in some])
-            for candidate, summary in zip(some, summaries, strict=True):
-                if summary is None:
-                    continue
-                candidate.sent_date = summary.sent_date
-                if await self._decide(candidate, summary.header_size):
-                    found.append(candidate.position)
+            found += await self._decided(some)
             await self._conversation.drain()
         return found
 
-    async def _decide(self, candidate: Candidate, header_size: int) -> bool:
-        verdict = self._test(candidate)
-        try:
-            if verdict is None and self._needs.header:
-                candidate.header = await self._read(candidate, header_size)
-                verdict = self._test(candidate)
-            if verdict is None and self._needs.text:
-                candidate.text = await self._read(candidate, candidate.size)
-                if candidate.size > IN_THREAD:
-                    verdict = await asyncio.to_thread(self._test, candidate)
-                else:
-                    verdict = self._test(candidate)
-        except NotStored:
-            return False
-        finally:
-            candidate.text = None
-        return bool(verdict)
+    async def _decided(self, some: list[Candidate]) -> list[int]:
+        """The positions found among these: by their summaries, then their headers, then their texts."""
+        found: list[int] = []
+        sizes: dict[int, int] = {}
+        summaries = await load_summaries(self._conversation, [one.uid for one in some])
+        for candidate, summary in zip(some, summaries, strict=True):
+            if summary is not None:  # else the message is gone
+                day = written_day(summary.envelope)
+                candidate.sent_day = day.toordinal() if day else matching.day_of(summary.sent_date)
+                sizes[candidate.uid] = summary.header_size
+        left = self._sorted_out([one for one in some if one.uid in sizes], found)
+        if left and self._needs.header:
+            async for candidate, octets in self._read([(one, sizes[one.uid]) for one in left]):
+                candidate.header = octets
+            left = self._sorted_out([one for one in left if one.header is not None], found)
+        if left and self._needs.text:
+            async for candidate, octets in self._read([(one, one.size) for one in left]):
+                candidate.text = octets
+                large = candidate.size > IN_THREAD
+                if await asyncio.to_thread(self._test, candidate) if large else self._test(candidate):
+                    found.append(candidate.position)
+                candidate.text = None
+        return found
 
-    async def _read(self, candidate: Candidate, size: int) -> bytes:
-        self._left -= size
-        if self._left < 0:
-            raise Declined(status_text.LIMIT)
-        return await self._store.octets(self._folder_id, candidate.uid, 0, size)
+    def _sorted_out(self, candidates: list[Candidate], found: list[int]) -> list[Candidate]:
+        """Those that are not decided yet; what is found goes to `found`."""
+        left: list[Candidate] = []
+        for candidate in candidates:
+            verdict = self._test(candidate)
+            if verdict is None:
+                left.append(candidate)
+            elif verdict:
+                found.append(candidate.position)
+        return left
+
+    async def _read(self, wanted: Sequence[tuple[Candidate, int]]) -> AsyncIterator[tuple[Candidate, bytes]]:
+        """The first octets of each, some megabytes at a time. Messages that are gone are passed over."""
+        batch: dict[int, tuple[int, int]] = {}
+        octets = 0
+        for place, (candidate, size) in enumerate(wanted, 1):
+            batch[candidate.uid] = (0, size)
+            octets += size
+            if octets < AT_ONCE and place < len(wanted):
+                continue
+            self._left -= octets
+            if self._left < 0:
+                raise Declined(status_text.LIMIT)
+            read = await self._store.many_octets(self._folder_id, batch)
+            for one, _ in wanted[place - len(batch) : place]:
+                if one.uid in read:
+                    yield one, read[one.uid]
+            batch, octets = {}, 0
+            await asyncio.sleep(0)

@@ -251,6 +251,22 @@ async def test_the_trail_tells_login_reading_storing_and_removing(space: Any) ->
     assert len(space.audit.of(AuditKind.LOGIN)) == 1
 
 
+async def test_the_trail_tells_copies_and_moves(space: Any) -> None:
+    for _ in range(3):
+        await space.deliver()
+    channel = await space.open()
+    await space.ask(channel, "a CREATE Archive")
+    await space.ask(channel, "b COPY 1:2 Archive")
+    await space.ask(channel, "c MOVE 3 Archive")
+    await space.ask(channel, "d UID COPY 99 Archive")
+    [copied] = space.audit.of(AuditKind.COPIED)
+    assert (copied.facts["uids"], copied.facts["count"]) == ("1:2", "2")
+    assert copied.facts["folder"] != copied.facts["target"]
+    assert copied.persons == {"login": ADDRESS}
+    [moved] = space.audit.of(AuditKind.MOVED)
+    assert moved.facts["uids"] == "3"
+
+
 # --- large answers ------------------------------------------------------------------------------------------
 async def test_ten_thousand_envelopes_are_few_writes(space: Any) -> None:
     for _ in range(3000):
@@ -345,7 +361,32 @@ async def test_a_search_reads_only_what_rows_leave_open(space: Any) -> None:
     channel = await space.open()
     space.store.calls.clear()
     assert b"* SEARCH 2\r\n" in await space.ask(channel, "a SEARCH UNSEEN SUBJECT short")
-    assert space.store.calls.count("octets") == 1
+    assert space.store.calls.count("many_octets") == 1
+
+
+async def test_headers_of_many_letters_are_one_reading(space: Any) -> None:
+    for _ in range(60):
+        await space.deliver()
+    channel = await space.open()
+    space.store.calls.clear()
+    answer = await space.ask(channel, "a FETCH 1:* BODY.PEEK[HEADER.FIELDS (Subject)]")
+    assert answer.count(b"Subject: short\r\n") == 60
+    assert space.store.calls.count("many_octets") == 2
+    assert "octets" not in space.store.calls
+    space.store.calls.clear()
+    answer = await space.ask(channel, 'b SEARCH SUBJECT short NOT BODY "not there"')
+    assert answer.startswith(b"* SEARCH 1 2 3 ")
+    assert space.store.calls.count("many_octets") == 2
+
+
+async def test_the_day_that_its_author_wrote_is_searched(space: Any) -> None:
+    late = b"Date: Mon, 2 Mar 2026 23:30:00 -0500\r\n\r\nx\r\n"  # already the third of March in UTC
+    await space.deliver(late)
+    await space.deliver()
+    channel = await space.open()
+    assert b"* SEARCH 1 2\r\n" in await space.ask(channel, "a SEARCH SENTON 2-Mar-2026")
+    assert b"* SEARCH\r\n" in await space.ask(channel, "b SEARCH SENTSINCE 3-Mar-2026")
+    assert b"* SEARCH\r\n" in await space.ask(channel, "c SEARCH SENTBEFORE 2-Mar-2026")
 
 
 async def test_a_search_that_would_read_too_much_is_refused(make_space: Any) -> None:
