@@ -34,7 +34,8 @@ from mta.courtesy import Courtesy
 from mta.delivery.engine import Engine
 from mta.letter import Letter, LetterReader
 from mta.planning import FactFinder, door_of
-from mta.rooms import Accepted, Session
+from mta.refusal_ledger import RefusalLedger, Refused
+from mta.rooms import Accepted, Listener, Session
 from mta.spool.item import Origin, OriginKind, SpoolItem
 from mta.spool.storage import AlreadyReceived
 from mta.spool.store import SpoolStore
@@ -67,6 +68,7 @@ class Keeping:
     engine: Engine
     courtesy: Courtesy
     checkpoints: Checkpoints
+    refusals: RefusalLedger
 
 
 class MailRooms:
@@ -232,13 +234,29 @@ class MailRooms:
         self, session: Session, kind: AuditKind, reply_name: str, decision: Refuse | None = None,
         message_id: str = "", **persons: str,
     ) -> None:  # fmt: skip
+        reason = decision.reason.value if decision is not None else ""
+        if not self._is_known(session):
+            peer = {key: value for key, value in _facts_of(session).items() if key in ("peer", "certificate")}
+            self._keep.refusals.note(
+                Refused(
+                    kind=kind, network=session.network, listener=session.listener.value, reply=reply_name,
+                    reason=reason, login=persons.get("login", ""), facts=peer,
+                )
+            )  # fmt: skip
+            return
         facts = {**_facts_of(session), "reply": reply_name}
-        if decision is not None:
-            facts["reason"] = decision.reason.value
+        if reason:
+            facts["reason"] = reason
         named = {role.replace("_", "-"): who for role, who in persons.items() if who}
         await self._keep.audit.append(
             AuditEvent(kind=kind, message_id=message_id, facts=facts, persons=named)
         )
+
+    def _is_known(self, session: Session) -> bool:
+        """Whether someone answers for this session: an account of ours, or an operator of the list."""
+        if session.account is not None or session.listener is Listener.INTERNAL:
+            return True
+        return session.peer is not None and self._facts.trust.is_listed(session.peer.subject)
 
     def _unknown(self, session: Session, error: Exception) -> ReplyError:
         if isinstance(error, ReplyError):

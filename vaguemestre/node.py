@@ -35,6 +35,7 @@ from mta.imap.settings import Settings as ImapSettings
 from mta.imap.summary import summarise
 from mta.letter import LetterReader
 from mta.pipeline import Keeping, Limits, MailRooms
+from mta.refusal_ledger import RefusalLedger
 from mta.rooms import Listener
 from mta.smtp.client import ClientSettings, RelayClient
 from mta.smtp.door import Door
@@ -53,6 +54,7 @@ from vaguemestre.wiring import Operator, material_mark
 
 MATERIAL_SECONDS = 5.0  # between two looks at the files of certificates, authorities and CRLs
 WAL_SECONDS = 1.0  # between two moves of SQLite's WAL into its file
+REFUSALS_SECONDS = 5.0  # between two looks at what strangers were refused
 GRACE_SECONDS = 10.0  # for letters under way when the process is told to stop
 _log = structlog.get_logger()
 
@@ -69,6 +71,7 @@ class Node:
         self._hostname = Domain.parse(configuration.operator.hostname)
         self._new_spool_id = spool_ids(operator.clock)
         self._courtesy = Courtesy(operator.clock)
+        self._refusals = RefusalLedger(operator.clock, operator.vault.pseudonym)
         self._relay = self._relay_agent()
         self._engine = self._build_engine()
         self._scheduler = Scheduler(
@@ -167,6 +170,7 @@ class Node:
             engine=self._engine,
             courtesy=self._courtesy,
             checkpoints=self._checkpoints,
+            refusals=self._refusals,
         )
         limits = Limits(
             recipients=configuration.letters.recipients,
@@ -189,6 +193,7 @@ class Node:
         self._run(self._every(1.0, self._gauges.read))
         self._run(self._every(1.0, operator.box_cache.look))  # so that a closed box is seen without traffic
         self._run(self._every(WAL_SECONDS, operator.database.checkpoint))
+        self._run(self._every(REFUSALS_SECONDS, self._tell_refusals))
         self._run(self._every(60.0, self._forget_keys))
         self._run(self._every(60.0, self._alarm))
         self._run(self._every(3600.0, self._sweep))
@@ -220,6 +225,9 @@ class Node:
 
     async def _forget_keys(self) -> None:
         self.operator.vault.forget_old()
+
+    async def _tell_refusals(self) -> None:
+        await self._refusals.tell(self.operator.audit)
 
     async def _sweep(self) -> None:
         await self.operator.blobs.sweep()
@@ -279,6 +287,7 @@ class Node:
         ports = ImapPorts(
             accounts=operator.accounts, store=operator.mail_store, blobs=operator.blobs,
             committer=operator.committer, audit=operator.audit, feed=operator.feed, clock=operator.clock,
+            refusals=self._refusals,
         )  # fmt: skip
         shared = Shared.of(ImapSettings(server_name=self._hostname.ascii), ports, ImapCounts(self.metrics))
         operator.box_cache.watch(lambda bal_id, _: shared.end_sessions_of(bal_id))
@@ -326,6 +335,7 @@ class Node:
         for port in self._ports:
             _stop(port)
         with contextlib.suppress(Exception):
+            await self._refusals.tell(self.operator.audit, everything=True)
             await self.operator.audit.append(
                 AuditEvent(kind=AuditKind.STOPPED, facts={"node": self._node_name})
             )

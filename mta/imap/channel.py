@@ -14,6 +14,7 @@ from mta.imap.record_cache import RecordCache
 from mta.imap.responses import status_text
 from mta.imap.responses.status_text import StatusText
 from mta.imap.settings import Settings
+from mta.refusal_ledger import RefusalLedger
 
 
 class Channel(Protocol):
@@ -51,6 +52,7 @@ class Ports:
     audit: AuditTrail
     feed: ChangeFeed
     clock: Clock
+    refusals: RefusalLedger
 
 
 class ImapMetrics(Protocol):

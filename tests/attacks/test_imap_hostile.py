@@ -22,6 +22,7 @@ from mta.imap.conversation import Conversation
 from mta.imap.session import Session
 from mta.imap.settings import Settings
 from mta.imap.summary import summarise
+from mta.refusal_ledger import RefusalLedger
 
 LOGIN = b"L LOGIN paul.test-dune@cabinet.mssante.example dunes\r\n"
 SECONDS = 2.0  # of CPU for the worst single input; most take a few milliseconds
@@ -46,6 +47,7 @@ class Target:
                 audit=MemoryAuditTrail(),
                 feed=feed,
                 clock=FakeClock(),
+                refusals=RefusalLedger(FakeClock(), lambda login: "p"),
             ),
         )
         self.conversations: list[Conversation] = []

@@ -20,6 +20,7 @@ from mta.imap.conversation import Conversation
 from mta.imap.session import Session
 from mta.imap.settings import Settings
 from mta.imap.summary import summarise
+from mta.refusal_ledger import RefusalLedger
 
 BAL = 21
 ADDRESS = "paul.test-dune@cabinet.mssante.example"
@@ -144,6 +145,7 @@ def shared(mail: Any, await_now: Any) -> Shared:
         audit=MemoryAuditTrail(),
         feed=mail.feed,
         clock=mail.clock,
+        refusals=RefusalLedger(mail.clock, lambda login: "p"),
     )
     return Shared.of(Settings(), ports)
 

@@ -11,6 +11,7 @@ from mta.imap.commands import connection
 from mta.imap.handlers.declined import Declined
 from mta.imap.responses import status_text
 from mta.imap.session import MAX_LOGIN_FAILURES
+from mta.refusal_ledger import Refused
 from mta.smtp.sasl import CANCEL, MAX_CREDENTIAL, MECHANISMS, Challenge, Credentials
 
 if TYPE_CHECKING:
@@ -94,11 +95,12 @@ async def _log_in(conversation: Conversation, login: str, password: bytes) -> by
     try:
         account = await conversation.ports.accounts.authenticate(login, password, session.network)
     except ReplyError as error:
-        facts["reply"] = error.reply.name
-        event = AuditEvent(
-            kind=AuditKind.LOGIN_REFUSED, facts=facts, persons={"login": login[:MAX_CREDENTIAL]}
-        )
-        await conversation.ports.audit.append(event)
+        conversation.ports.refusals.note(
+            Refused(
+                kind=AuditKind.LOGIN_REFUSED, network=session.network, listener=session.listener,
+                reply=error.reply.name, login=login[:MAX_CREDENTIAL],
+            )
+        )  # fmt: skip
         session.login_failures += 1
         if session.login_failures >= MAX_LOGIN_FAILURES:
             raise conversation.end(status_text.BYE_ERRORS) from error

@@ -27,6 +27,7 @@ from mta.courtesy import Courtesy
 from mta.letter import LetterReader
 from mta.pipeline import Keeping, Limits, MailRooms
 from mta.planning import FactFinder
+from mta.refusal_ledger import RefusalLedger
 from mta.rooms import Listener, Session
 from mta.spool.item import Claim, SpoolItem
 from mta.spool.storage import AlreadyReceived
@@ -148,6 +149,7 @@ class House:
         self.points: list[Checkpoint] = []
         self.engine = Engine(self.spool)
         clock: Any = FakeClock()
+        self.refusals = RefusalLedger(clock, lambda login: f"p-{login}")
         trust: Any = self.trust
         facts = FactFinder(trust, self.accounts, self.verifier, clock)
         reader = LetterReader(Domain.parse("mss.ch-rivage.mssante.example"), ANNE.domain, clock)
@@ -160,6 +162,7 @@ class House:
             engine=fake.engine,
             courtesy=Courtesy(clock),
             checkpoints=self.points.append,
+            refusals=self.refusals,
         )
         self.rooms = MailRooms(facts, reader, keeping, clock, Limits(), lambda: "s1")
 
@@ -352,5 +355,47 @@ async def test_logins_are_traced_whether_they_succeed_or_not() -> None:
         await house.rooms.authenticate(session, str(ANNE), b"wrong")
     assert session.account is None
     await house.rooms.authenticate(session, str(ANNE), b"secret")
+    await house.refusals.tell(house.audit, everything=True)
     assert session.account is not None
     assert len(house.audit.of(AuditKind.LOGIN)) == len(house.audit.of(AuditKind.LOGIN_REFUSED)) == 1
+
+
+async def test_strangers_at_the_relay_door_are_counted_and_not_named() -> None:
+    house, session = House(), House().relay()
+    session.peer_certificate = None
+    for number in range(50):
+        author = Mailbox(f"fresh{number}", PAUL.domain)
+        assert isinstance(await house.rooms.admit_originator(session, author, 0), Refuse)
+    house.verifier.error = Refusal("expired")
+    session.peer_certificate = b"der"
+    await house.rooms.admit_originator(session, PAUL, 0)
+    assert house.audit.events == []
+    await house.refusals.tell(house.audit, everything=True)
+    assert [(event.facts["count"], event.facts["reply"]) for event in house.audit.events] == [
+        ("50", "CERTIFICATE_REQUIRED"),
+        ("1", "CERTIFICATE_REFUSED"),
+    ]
+    assert all(event.persons == {} for event in house.audit.events)
+
+
+async def test_a_valid_peer_that_is_not_listed_is_a_stranger_whose_certificate_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house, session = House(), House().relay()
+    monkeypatch.setattr(house.trust, "is_listed", lambda name: False)
+    monkeypatch.setattr(house.trust, "may_speak_for", lambda name, domain: False)
+    assert isinstance(await house.rooms.admit_originator(session, PAUL, 0), Refuse)
+    assert house.audit.events == []
+    await house.refusals.tell(house.audit, everything=True)
+    (event,) = house.audit.events
+    assert (event.facts["peer"], event.facts["certificate"], event.persons) == (str(PEER), "ab", {})
+
+
+async def test_refusals_of_a_listed_peer_and_of_an_account_are_written_one_by_one() -> None:
+    house, session = House(), House().relay()
+    assert isinstance(await house.rooms.admit_originator(session, ANNE, 0), Refuse)
+    assert isinstance(await house.rooms.admit_originator(house.submission(), PAUL, 0), Refuse)
+    assert [event.persons["reverse-path"] for event in house.audit.of(AuditKind.REFUSED)] == [
+        str(ANNE),
+        str(PAUL),
+    ]

@@ -22,6 +22,7 @@ from mta.imap.conversation import Conversation
 from mta.imap.session import Session
 from mta.imap.settings import Settings
 from mta.imap.summary import summarise
+from mta.refusal_ledger import RefusalLedger
 
 ADDRESS = "paul.test-dune@cabinet.mssante.example"
 PASSWORD = "dunes"
@@ -62,6 +63,7 @@ class Space:
             audit=self.audit,
             feed=self.feed,
             clock=self.clock,
+            refusals=RefusalLedger(self.clock, lambda login: "p"),
         )
         self.shared = Shared.of(self.settings, self.ports)
         self.tasks: list[asyncio.Task[None]] = []
