@@ -12,8 +12,10 @@ import asyncio
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import aiosmtplib
+from aiosmtplib.protocol import SMTPProtocol
 
 from core import reply as replies
 from core.address import Domain
@@ -44,7 +46,8 @@ DATA_TIMEOUT = 120.0  # RFC 5321 §4.5.3.2.4
 END_OF_DATA_TIMEOUT = 600.0  # RFC 5321 §4.5.3.2.6; it runs from the first octet, so it bounds §4.5.3.2.5 too
 QUIT_TIMEOUT = 5.0  # ours: politeness has an end
 MAX_SLICE = 256 * 1024  # ours: octets written before the loop may turn
-LARGE_LETTER = 1024 * 1024  # ours: larger ones are prepared in a thread, for the loop's sake
+
+Answer = asyncio.Future[aiosmtplib.SMTPResponse]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +227,6 @@ class RelayConnection:
 
     async def _data(self, octets: bytes) -> tuple[int, str]:
         """DATA, the octets as they are (dot-stuffed), and the answer to their end."""
-        prepared = await asyncio.to_thread(stuffed, octets) if len(octets) > LARGE_LETTER else stuffed(octets)
         start = await self._command((b"DATA",), DATA_TIMEOUT)
         if start[0] != 354:
             return start if start[0] >= 400 else (451, "")  # RFC 5321 §4.2: any other answer is none
@@ -234,17 +236,27 @@ class RelayConnection:
         self.data_begun = True
         answer = asyncio.ensure_future(protocol.read_response(timeout=self._settings.end_of_data_timeout))
         try:
-            for place in range(0, len(prepared), MAX_SLICE):
-                await asyncio.sleep(0)  # lets the reader be ready, and other letters go on
-                if answer.done():
-                    break  # an answer before the end: the letter is not taken
-                protocol.write(prepared[place : place + MAX_SLICE])
-            else:
-                self._checkpoints(Checkpoint.RELAY_DATA_SENT)
+            is_whole = await self._write(protocol, octets, answer)
             response = await answer
         finally:
             answer.cancel()
-        return response.code, response.message
+            del answer  # its error's traceback holds this frame; both would stay, and the letter with them
+        if is_whole:
+            return response.code, response.message
+        # An answer before the end: the letter is not taken, and what is said next would be read as its rest.
+        self.close()
+        return (response.code, response.message) if response.code >= 400 else (451, "")
+
+    async def _write(self, protocol: SMTPProtocol, octets: bytes, answer: Answer) -> bool:
+        """The octets and their end, no faster than the peer takes them. Whether all of it was written."""
+        for lines in stuffed(octets, MAX_SLICE):
+            await asyncio.sleep(0)  # lets the reader be ready, and other letters go on
+            if answer.done():
+                return False
+            protocol.write(lines)
+            await _taken(protocol, answer)
+        self._checkpoints(Checkpoint.RELAY_DATA_SENT)
+        return True
 
     async def _reset(self) -> None:
         if self.is_open:
@@ -262,6 +274,16 @@ class RelayConnection:
     def close(self) -> None:
         """Close without a word."""
         self._smtp.close()
+
+
+async def _taken(protocol: SMTPProtocol, answer: Answer) -> None:
+    """Return when the transport wants more, or when there is an answer already."""
+    # What StreamWriter.drain() awaits; a StreamWriter of our own would close the connection when it goes.
+    wants_more = asyncio.ensure_future(protocol._drain_helper())
+    either: set[asyncio.Future[Any]] = {wants_more, answer}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    wants_more.cancel()
+    await asyncio.gather(wants_more, return_exceptions=True)  # a broken connection is what `answer` tells
 
 
 def _is_success(answer: tuple[int, str]) -> bool:

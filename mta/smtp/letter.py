@@ -7,7 +7,7 @@ to an outcome. What it is not: sockets (`mta.smtp.client`). Start at `outcome_of
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from core import reply as replies
@@ -82,10 +82,18 @@ def needs_smtputf8(letter: OutgoingLetter) -> bool:
     return letter.envelope.smtputf8 or not all(str(path).isascii() for path in (reverse, *paths))
 
 
-def stuffed(octets: bytes) -> bytes:
-    """The octets with leading dots doubled and the final dot (RFC 5321 §4.5.2). They end with CRLF already."""
-    doubled = octets.replace(b"\r\n.", b"\r\n..")
-    return b"%b%b.\r\n" % (b"." if doubled.startswith(b".") else b"", doubled)
+def stuffed(octets: bytes, slice_octets: int) -> Iterator[bytes]:
+    """The octets with leading dots doubled and the final dot (RFC 5321 §4.5.2). They end with CRLF already.
+
+    In slices of whole lines, some `slice_octets` long, so that a large letter is never there twice.
+    """
+    place = 0
+    while place < len(octets):
+        end = octets.find(b"\r\n", max(place, min(place + slice_octets, len(octets)) - 2)) + 2
+        lines = octets[place:end].replace(b"\r\n.", b"\r\n..")
+        yield b"." + lines if lines.startswith(b".") else lines
+        place = end
+    yield b".\r\n"
 
 
 def mail_command(letter: OutgoingLetter, extensions: Extensions) -> tuple[bytes, ...]:

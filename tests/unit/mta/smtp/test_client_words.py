@@ -126,10 +126,15 @@ def test_temporary_or_permanent(code: int, text: str, at_rcpt: bool, kind: type,
     assert (outcome.answer.code, outcome.answer.status, outcome.answer.host) == (code, status, "mx")
 
 
-@given(st.lists(st.sampled_from([b".", b"..", b"a", b"", b".a", b"a."]), min_size=1, max_size=8))
-def test_stuffing_is_undone_by_a_receiver(lines: list[bytes]) -> None:
+@given(
+    st.lists(st.sampled_from([b".", b"..", b"a", b"", b".a", b"a."]), min_size=1, max_size=8),
+    st.integers(min_value=1, max_value=20),
+)
+def test_stuffing_is_undone_by_a_receiver(lines: list[bytes], slice_octets: int) -> None:
     octets = b"".join(line + b"\r\n" for line in lines)
-    sent = words.stuffed(octets)
+    slices = list(words.stuffed(octets, slice_octets))
+    assert all(len(each) <= 2 * (slice_octets + 4) for each in slices)
+    sent = b"".join(slices)
     assert sent.endswith(b"\r\n.\r\n")
     received = sent.removesuffix(b".\r\n").split(b"\r\n")[:-1]
     assert b".\r\n" not in (line + b"\r\n" for line in received)  # nothing ends the letter early
