@@ -20,20 +20,34 @@ from core.unit_of_work import UnitOfWork
 from mta.checkpoints import Checkpoint
 from mta.spool.item import SpoolItem
 
+KEEP_OCTETS = 32_768  # ours: larger letters wait outside memory and are read again when needed again
+
 
 class LetterInHand:
-    """An item with its octets, which are read (and opened) at most once, and only when an agent asks."""
+    """An item with its octets, which are read (and opened) only when an agent asks; small ones only once."""
 
-    def __init__(self, item: SpoolItem, blobs: BlobStore, octets: bytes | None = None) -> None:
+    def __init__(
+        self,
+        item: SpoolItem,
+        blobs: BlobStore,
+        octets: bytes | None = None,
+        *,
+        keep_octets: int = KEEP_OCTETS,
+    ) -> None:
+        """`octets`: the letter, when it is there already. It is kept from then on, up to `keep_octets` long."""
         self.item = item
         self._blobs = blobs
-        self._octets = octets
+        self._keep_octets = keep_octets
+        self._octets = octets if octets is not None and len(octets) <= keep_octets else None
 
     async def octets(self) -> bytes:
         """The whole letter. Raises NotStored, StoreError, or PermanentError when it was altered at rest."""
-        if self._octets is None:
-            self._octets = await self._blobs.read(self.item.octets)
-        return self._octets
+        if self._octets is not None:
+            return self._octets
+        octets = await self._blobs.read(self.item.octets)
+        if len(octets) <= self._keep_octets:
+            self._octets = octets
+        return octets
 
 
 @dataclass(frozen=True, slots=True)

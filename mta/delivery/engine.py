@@ -87,14 +87,14 @@ class Engine:
         if not claim.recipients:
             self.wake()
             return
-        small = octets is not None and len(octets) <= self._settings.keep_octets
-        self.take(claim, octets if small else None)
+        self.take(claim, octets)
 
     def take(self, claim: Claim, octets: bytes | None = None) -> None:
         """Work on an item under the leases of this claim."""
         for state in claim.recipients:
             self._in_hand[(claim.item.spool_id, state.index)] = Claim(claim.item, (state,))
-        letter = LetterInHand(claim.item, self._parts.blobs, octets)
+        keep = self._settings.keep_octets
+        letter = LetterInHand(claim.item, self._parts.blobs, octets, keep_octets=keep)
         task = asyncio.get_running_loop().create_task(self._work(letter, claim.recipients))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -11,7 +11,7 @@ from core.plan import RoutingPlan
 from core.ports import AuditTrail, BlobStore
 from core.unit_of_work import Committer
 from mta.checkpoints import Checkpoints
-from mta.delivery.agent import DeliveryAgent, LetterInHand, PlannedRecipient
+from mta.delivery.agent import KEEP_OCTETS, DeliveryAgent, LetterInHand, PlannedRecipient
 from mta.delivery.reports import Reporter
 from mta.spool.item import RecipientState, SpoolItem
 from mta.spool.retry import RetrySettings
@@ -33,7 +33,7 @@ class EngineSettings:
     """Attempts that wait for one domain in memory; beyond it letters wait in the database."""
     local_width: int = 16
     """Deliveries into our own boxes at the same time: more would hold the loop, fewer would make small batches."""
-    keep_octets: int = 32_768
+    keep_octets: int = KEEP_OCTETS
     """Letters up to this size stay in memory from the door to their delivery; larger ones are read back."""
     retry: RetrySettings = dataclasses.field(default_factory=RetrySettings)
 

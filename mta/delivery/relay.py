@@ -91,12 +91,6 @@ class RelayAgent:
     async def prepare(self, letter: LetterInHand, recipients: Sequence[PlannedRecipient]) -> Attempt:
         """See `DeliveryAgent`. All recipients are of one lane."""
         domain = Domain(self.lane_of(recipients[0]))
-        outgoing = OutgoingLetter(
-            envelope=letter.item.envelope,
-            recipients=tuple(OutgoingRecipient(recipient.index, recipient.path) for recipient in recipients),
-            envelope_id=letter.item.envelope_id,
-            octets=await letter.octets(),
-        )
         try:
             hops = await self._resolver.next_hops(domain)
         except TemporaryError:
@@ -106,22 +100,28 @@ class RelayAgent:
         outcome: Outcome = Deferred(replies.NO_ROUTE)
         for hop in hops:
             try:
-                return await self._by(hop, domain, outgoing)
+                return await self._by(hop, domain, letter, recipients)
             except RelayFailure as failure:
                 outcome = Deferred(failure.reply, failure.answer)
         return _same(recipients, outcome)
 
-    async def _by(self, hop: tuple[str, int], domain: Domain, letter: OutgoingLetter) -> Attempt:
+    async def _by(
+        self,
+        hop: tuple[str, int],
+        domain: Domain,
+        letter: LetterInHand,
+        recipients: Sequence[PlannedRecipient],
+    ) -> Attempt:
         # The hop's own first: who waits for a slow operator must hold nothing that others need.
         async with self._slots_of(hop), self._open:
             reused = self._reuse(hop, domain)
             if reused is not None:
-                attempt = await self._send(hop, reused, letter)
+                attempt = await self._send(hop, reused, letter, recipients)
                 if reused.data_begun or not _nothing_was_said(attempt):
                     return attempt
                 # RFC 5321 §3.8: a peer may close a connection that rests; a fresh one is tried at once.
             connection = await self._connect(hop, domain)
-            return await self._send(hop, connection, letter)
+            return await self._send(hop, connection, letter, recipients)
 
     def _slots_of(self, hop: tuple[str, int]) -> asyncio.Semaphore:
         slots = self._slots.get(hop)
@@ -144,10 +144,20 @@ class RelayAgent:
         return connection
 
     async def _send(
-        self, hop: tuple[str, int], connection: RelayConnection, letter: OutgoingLetter
+        self,
+        hop: tuple[str, int],
+        connection: RelayConnection,
+        letter: LetterInHand,
+        recipients: Sequence[PlannedRecipient],
     ) -> Attempt:
         offers_dsn = connection.offers_dsn
-        outcomes = await connection.send(letter)
+        try:
+            # Only now: letters that wait for a connection wait outside memory.
+            outgoing = _outgoing(letter, recipients, await letter.octets())
+        except BaseException:
+            connection.close()
+            raise
+        outcomes = await connection.send(outgoing)
         if connection.is_open and connection.letters < self._settings.letters_per_connection:
             self._idle.setdefault(hop, []).append(_Idle(connection, self._clock.monotonic()))
         elif connection.is_open:
@@ -194,6 +204,15 @@ class RelayAgent:
             else:
                 del self._idle[hop]
             await asyncio.gather(*(connection.quit() for connection in gone))
+
+
+def _outgoing(letter: LetterInHand, recipients: Sequence[PlannedRecipient], octets: bytes) -> OutgoingLetter:
+    return OutgoingLetter(
+        envelope=letter.item.envelope,
+        recipients=tuple(OutgoingRecipient(recipient.index, recipient.path) for recipient in recipients),
+        envelope_id=letter.item.envelope_id,
+        octets=octets,
+    )
 
 
 def _nothing_was_said(attempt: Attempt) -> bool:

@@ -14,6 +14,8 @@ import pytest
 from core import reply as replies
 from core.address import Domain, Mailbox
 from core.envelope import Envelope, ForwardPath
+from core.errors import PermanentError
+from core.folder import StoredOctets
 from core.outcome import Deferred, Delivered, Outcome
 from core.plan import RelayTo
 from core.testing.clock import FakeClock
@@ -43,7 +45,20 @@ class Connection:
         return {recipient.index: Delivered(replies.RELAYED) for recipient in letter.recipients}
 
     def close(self) -> None:
-        """Nothing to close."""
+        self.is_open = False
+
+
+class CountedBlobs(MemoryBlobStore):
+    """Counts what is read back."""
+
+    reads = 0
+    failure: Exception | None = None
+
+    async def read(self, stored: StoredOctets, start: int = 0, end: int | None = None) -> bytes:
+        self.reads += 1
+        if self.failure is not None:
+            raise self.failure
+        return await super().read(stored, start, end)
 
 
 class Client:
@@ -53,6 +68,7 @@ class Client:
         self.away: set[str] = set()
         self.stalled: dict[str, asyncio.Event] = {}
         self.tries: list[str] = []
+        self.made: list[Connection] = []
 
     async def connect(self, host: str, port: int, domain: Domain) -> Connection:
         self.tries.append(host)
@@ -60,7 +76,8 @@ class Client:
             await self.stalled[host].wait()
         if host in self.away:
             raise RelayFailure(replies.PEER_UNREACHABLE)
-        return Connection()
+        self.made.append(Connection())
+        return self.made[-1]
 
     def check_entitled(self, connection: Connection, domain: Domain) -> None:
         """Everybody is."""
@@ -80,7 +97,7 @@ class Post:
     """A relay agent with everything around it."""
 
     def __init__(self, **settings: Any) -> None:
-        self.clock, self.client, self.hops, self.blobs = FakeClock(), Client(), Hops(), MemoryBlobStore()
+        self.clock, self.client, self.hops, self.blobs = FakeClock(), Client(), Hops(), CountedBlobs()
         self.agent = RelayAgent(
             client=self.client,  # type: ignore[arg-type]  # a double of the few words that are used
             resolver=self.hops,
@@ -170,3 +187,31 @@ async def test_no_more_connections_than_allowed_to_all_hops_together() -> None:
         gate.set()
     await asyncio.gather(*tasks)
     assert len(post.client.tries) == 4
+
+
+async def test_a_letter_is_read_when_its_turn_has_come() -> None:
+    post = Post(connections_per_hop=1)
+    gate = post.client.stalled["mx"] = asyncio.Event()
+    letters = [await post.letter(b"x" * 40_000) for _ in range(3)]
+    tasks = [asyncio.ensure_future(post.prepare(letter)) for letter in letters]
+    await asyncio.sleep(0)
+    assert post.blobs.reads == 0
+    gate.set()
+    await asyncio.gather(*tasks)
+    assert post.blobs.reads == 3
+
+
+async def test_only_small_letters_stay_in_hand_with_their_octets() -> None:
+    post = Post()
+    small, large = await post.letter(b"x" * 32_768), await post.letter(b"x" * 32_769)
+    for letter in (small, small, large, large):
+        await letter.octets()
+    assert post.blobs.reads == 1 + 2
+
+
+async def test_a_letter_that_cannot_be_read_leaves_no_connection_behind() -> None:
+    post = Post()
+    post.blobs.failure = PermanentError("altered at rest")
+    with pytest.raises(PermanentError):
+        await post.prepare(await post.letter())
+    assert [connection.is_open for connection in post.client.made] == [False]
