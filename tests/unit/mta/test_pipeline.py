@@ -353,10 +353,11 @@ async def test_logins_are_traced_whether_they_succeed_or_not() -> None:
     session.account = None
     with pytest.raises(ReplyError):
         await house.rooms.authenticate(session, str(ANNE), b"wrong")
+    logged_in = house.relay()
+    await house.rooms.authenticate(logged_in, str(ANNE), b"secret")
     assert session.account is None
-    await house.rooms.authenticate(session, str(ANNE), b"secret")
+    assert logged_in.account is house.account
     await house.refusals.tell(house.audit, everything=True)
-    assert session.account is not None
     assert len(house.audit.of(AuditKind.LOGIN)) == len(house.audit.of(AuditKind.LOGIN_REFUSED)) == 1
 
 
