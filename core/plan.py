@@ -44,6 +44,25 @@ class Reason(enum.Enum):
     TOO_BIG = "too-big"
     HEADER_MALFORMED = "header-malformed"
     HOMONYM_WARNING = "homonym-warning"
+    SEAL_REQUIRED = "seal-required"
+    SEAL_POSSIBLE = "seal-possible"
+    SEAL_AROUND_CLIENT_SIGNATURE = "seal-around-client-signature"
+    SEAL_MADE_BY_CLIENT = "seal-made-by-client"
+    SEAL_SIGNED_BY_CLIENT = "seal-signed-by-client"
+    SEAL_STAYS_AT_HOME = "seal-stays-at-home"
+    SEAL_OFF = "seal-off"
+    SEAL_OFF_BY_PROFILE = "seal-off-by-profile"
+    SEAL_NOT_DECLARED = "seal-not-declared"
+    SEAL_DECLARED_NONE = "seal-declared-none"
+    SEAL_LIST_STALE = "seal-list-stale"
+    SEAL_ENTRY_OUT_OF_DATES = "seal-entry-out-of-dates"
+    SEAL_NO_KEY = "seal-no-key"
+    SEAL_KEY_EXPIRED = "seal-key-expired"
+    SEAL_KEY_REFUSED = "seal-key-refused"
+    SEAL_KEY_REVOKED = "seal-key-revoked"
+    SEAL_REVOCATION_UNKNOWN = "seal-revocation-unknown"
+    SEAL_NO_OWN_KEY = "seal-no-own-key"
+    SEAL_TOO_BIG = "seal-too-big"
 
 
 class TlsLevel(enum.Enum):
@@ -85,6 +104,48 @@ class RoutingPlan:
     """One action for each forward-path, in the envelope's order."""
 
     actions: tuple[Action, ...]
+
+
+class SealKind(enum.Enum):
+    """The seals there are; the value is the word of the annuaire des sceaux."""
+
+    NONE = "none"
+    SMIME = "smime"
+    OPENPGP = "openpgp"
+
+
+class KeySource(enum.Enum):
+    """Where a recipient's certificate or key was found."""
+
+    SEALS_LIST = "annuaire-des-sceaux"
+    CONFIGURED = "configuration"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealWith:
+    """Sign with ours, encrypt for theirs (fingerprints); letters of one domain with one value share a form."""
+
+    kind: SealKind
+    domain: Domain
+    signing: str
+    recipient: str
+    source: KeySource
+    subject_readable: bool
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveAsIs:
+    """Send the octets as the client made them, under mutual TLS."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class SealingPlan:
+    """One decision for each recipient, in the envelope's order."""
+
+    decisions: tuple[SealWith | LeaveAsIs | Refuse, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,34 +8,14 @@ not stale, and without any list it is stale (the doors then say 451, never yes a
 from __future__ import annotations
 
 from core.address import Domain
-from core.clock import Clock
 from core.identity import DistinguishedName
 from core.ports import TrustState
-from trust_directory.trusted_domains.snapshot import Freshness, Limits, TrustedDomains
+from trust_directory.signed_list import Freshness, ListInForce
+from trust_directory.trusted_domains.snapshot import TrustedDomains
 
 
-class ListedDirectory:
+class ListedDirectory(ListInForce[TrustedDomains]):
     """Implements `core.ports.TrustDirectory`."""
-
-    def __init__(self, clock: Clock, limits: Limits | None = None) -> None:
-        self._clock = clock
-        self.limits = limits or Limits()
-        self._current: TrustedDomains | None = None
-
-    @property
-    def current(self) -> TrustedDomains | None:
-        """The list in force; None until the first one is accepted."""
-        return self._current
-
-    def put_in_force(self, snapshot: TrustedDomains) -> None:
-        """From the next question on, this list answers."""
-        self._current = snapshot
-
-    def freshness(self) -> Freshness:
-        """How old the list in force is now; no list is a stale list."""
-        if self._current is None:
-            return Freshness.STALE
-        return self._current.freshness(self._clock.now(), self.limits)
 
     def state(self) -> TrustState:
         """See the port."""

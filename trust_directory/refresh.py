@@ -1,7 +1,8 @@
-"""Keep the trust list fresh: look, verify, compare, keep, swap, tell.
+"""Keep a signed list fresh: look, verify, compare, keep, swap, tell.
 
-What it is: the loop around the pure rules of `trusted_domains`. What it is not: those rules, or the answers
-(`directory`). Start at `ListRefresher.look`; `run` calls it for ever.
+What it is: the loop around the pure rules of `signed_list`, for the liste blanche and for the annuaire des
+sceaux. What it is not: those rules, or the answers (`directory`, `seals.directory`). Start at `ListRefresher.look`;
+`run` calls it for ever.
 
 The order of a change: verified → compared with the list in force → audited → kept on disk → in force. What
 fails on the way leaves the list in force as it was. A refused list is told once, not at every look. A list that
@@ -14,7 +15,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import assert_never
+from typing import Generic, assert_never
 
 import structlog
 
@@ -22,18 +23,18 @@ from core.audit import AuditEvent, AuditKind
 from core.clock import Clock
 from core.errors import GatewayError, StoreError, TemporaryError
 from core.ports import AuditTrail
-from trust_directory.directory import ListedDirectory
 from trust_directory.kept_list import KeptList, ListStatus, Waiting, instant
-from trust_directory.sources import Fetched, Source, SourceAway
-from trust_directory.trusted_domains.reasons import Reason, TrustListRefused
-from trust_directory.trusted_domains.snapshot import (
+from trust_directory.signed_list import (
     Accepted,
     Freshness,
+    ListInForce,
+    ListOpener,
     Refused,
-    TrustedDomains,
+    S,
     accept_next,
 )
-from trust_directory.trusted_domains.verify import ListVerifier
+from trust_directory.sources import Fetched, Source, SourceAway
+from trust_directory.trusted_domains.reasons import Reason, TrustListRefused
 
 TICK = 1.0  # seconds; ours: how soon a list kept by another process and a change of freshness are seen
 UNCHANGED, CHANGED, SOURCE_AWAY, NOT_NOW = "unchanged", "changed", "source-away", "not-now"
@@ -41,19 +42,24 @@ UNCHANGED, CHANGED, SOURCE_AWAY, NOT_NOW = "unchanged", "changed", "source-away"
 _log = structlog.get_logger()
 
 
-class ListRefresher:
-    """See the module. One for each process."""
+TRUST_LIST = "trust-list"
+
+
+class ListRefresher(Generic[S]):
+    """See the module. One for each list and process; `list_name` is the word of logs and audit."""
 
     def __init__(
         self,
-        directory: ListedDirectory,
+        directory: ListInForce[S],
         source: Source,
-        verifier: ListVerifier,
+        verifier: ListOpener[S],
         *,
         kept: KeptList,
         audit: AuditTrail,
         clock: Clock,
+        list_name: str = TRUST_LIST,
     ) -> None:
+        self._name = list_name
         self._directory = directory
         self._source = source
         self._verifier = verifier
@@ -73,10 +79,16 @@ class ListRefresher:
         """Call this whenever the freshness changes (an alarm, a metric)."""
         self._watchers.append(changed)
 
-    def with_source(self, source: Source) -> ListRefresher:
+    def with_source(self, source: Source) -> ListRefresher[S]:
         """Another refresher of the same list that looks elsewhere, once (a file that an operator offers)."""
         return ListRefresher(
-            self._directory, source, self._verifier, kept=self.kept, audit=self._audit, clock=self._clock
+            self._directory,
+            source,
+            self._verifier,
+            kept=self.kept,
+            audit=self._audit,
+            clock=self._clock,
+            list_name=self._name,
         )
 
     # --- at the start ---------------------------------------------------------------------------------------
@@ -100,13 +112,13 @@ class ListRefresher:
             await self._refused("kept", refusal.reason.value)
             return False
         except TemporaryError as error:  # revocation not known yet, disk: tried again at the next tick
-            _log.warning("trust-list.kept-not-read", component="refresh", error=type(error).__name__)
+            _log.warning(f"{self._name}.kept-not-read", component="refresh", error=type(error).__name__)
             return False
         self._is_loaded, self._kept_mark = True, mark
         confirmed = instant(self._status.confirmed_at) if self._status.digest == snapshot.digest else None
         # Without a status we know only that it was good when it was made.
         at = min(confirmed or snapshot.generated_at, self._clock.now())
-        self._directory.put_in_force(replace(snapshot, confirmed_at=at))
+        self._directory.put_in_force(snapshot.last_seen(at))
         self._watch_freshness()
         return True
 
@@ -123,7 +135,7 @@ class ListRefresher:
             await self._refused("kept", refusal.reason.value)
             return
         except TemporaryError as error:
-            _log.warning("trust-list.kept-not-read", component="refresh", error=type(error).__name__)
+            _log.warning(f"{self._name}.kept-not-read", component="refresh", error=type(error).__name__)
             return
         self._kept_mark = mark
         current = self._directory.current
@@ -132,10 +144,10 @@ class ListRefresher:
         ):
             return
         confirmed = min(self._clock.now(), datetime.fromtimestamp(kept_at, UTC))
-        self._directory.put_in_force(replace(snapshot, confirmed_at=confirmed))
+        self._directory.put_in_force(snapshot.last_seen(confirmed))
         # The mark stood for the former list; the source must be heard again before it confirms this one.
         self._mark = ""
-        _log.info("trust-list.followed", component="refresh", count=len(snapshot))
+        _log.info(f"{self._name}.followed", component="refresh", count=len(snapshot))
 
     # --- one look -------------------------------------------------------------------------------------------
     async def look(self, *, confirmed_digest: str = "") -> str:
@@ -154,14 +166,14 @@ class ListRefresher:
             try:
                 outcome = await self._look(now, confirmed_digest)
             except SourceAway as error:
-                _log.warning("trust-list.source-away", component="refresh", reason=str(error))
+                _log.warning(f"{self._name}.source-away", component="refresh", reason=str(error))
                 outcome = SOURCE_AWAY
             except TrustListRefused as refusal:
                 outcome = await self._refused(self._mark, refusal.reason.value)
             except (
                 GatewayError
             ) as error:  # revocation unknown, audit or disk not writable: the next look retries
-                _log.error("trust-list.not-now", component="refresh", error=type(error).__name__)
+                _log.error(f"{self._name}.not-now", component="refresh", error=type(error).__name__)
                 outcome = NOT_NOW
             await self._put_status(now, outcome)
             self._watch_freshness()
@@ -198,11 +210,11 @@ class ListRefresher:
 
     def _judge(
         self,
-        current: TrustedDomains | None,
-        candidate: TrustedDomains,
+        current: S | None,
+        candidate: S,
         now: datetime,
         confirmed_digest: str,
-    ) -> Accepted | Refused:
+    ) -> Accepted[S] | Refused:
         newest = instant(self._status.generated_at)
         if current is None and newest is not None and candidate.generated_at < newest:
             # The kept list is gone or refused, but we know how new it was.
@@ -210,18 +222,19 @@ class ListRefresher:
         limits = self._directory.limits
         return accept_next(current, candidate, limits, now=now, confirmed_digest=confirmed_digest)
 
-    async def _opened(self, octets: bytes) -> TrustedDomains:
+    async def _opened(self, octets: bytes) -> S:
         # In a thread: the signature of a list of 9,000 entries takes longer than the loop may be held.
         return await asyncio.to_thread(self._verifier.open_list, octets, at=self._clock.now())
 
-    async def _take(self, accepted: Accepted, fetched: Fetched, is_confirmed: bool) -> None:
+    async def _take(self, accepted: Accepted[S], fetched: Fetched, is_confirmed: bool) -> None:
         snapshot = accepted.snapshot
         facts = {
+            "list": self._name,
             "digest": snapshot.digest,
             "count": str(len(snapshot)),
             "added": str(accepted.added),
             "removed": str(accepted.removed),
-            "unreadable": str(len(snapshot.problems)),
+            "unreadable": str(snapshot.unreadable),
             "generated": snapshot.generated_at.isoformat(),
             "signer": str(snapshot.signer),
             "confirmed": "yes" if is_confirmed else "no",
@@ -232,23 +245,23 @@ class ListRefresher:
             self._kept_mark, _ = await asyncio.to_thread(self.kept.mark)
         except StoreError as error:
             # It is in force all the same: an old list in use is worse than a restart that needs the source.
-            _log.error("trust-list.not-kept", component="refresh", error=type(error).__name__)
+            _log.error(f"{self._name}.not-kept", component="refresh", error=type(error).__name__)
         self._directory.put_in_force(snapshot)
         self._mark, self._told = fetched.mark, ("", "")
         self._status = replace(self._status, waiting=None)
-        _log.info("trust-list.changed", component="refresh", count=len(snapshot))
+        _log.info(f"{self._name}.changed", component="refresh", count=len(snapshot))
 
     async def _refused(self, digest: str, reason: str, verdict: Refused | None = None) -> str:
-        _log.error("trust-list.refused", component="refresh", reason=reason)
+        _log.error(f"{self._name}.refused", component="refresh", reason=reason)
         if self._told == (digest, reason):
             return reason
-        facts = {"reason": reason, "digest": digest}
+        facts = {"list": self._name, "reason": reason, "digest": digest}
         if verdict is not None and verdict.lost:
             facts |= {"lost": str(verdict.lost), "before": str(verdict.before)}
         try:
             await self._audit.append(AuditEvent(kind=AuditKind.TRUST_LIST_REFUSED, facts=facts))
         except GatewayError as error:
-            _log.error("trust-list.refusal-not-audited", component="refresh", error=type(error).__name__)
+            _log.error(f"{self._name}.refusal-not-audited", component="refresh", error=type(error).__name__)
         else:
             self._told = (digest, reason)
         return reason
@@ -268,7 +281,7 @@ class ListRefresher:
         try:
             await asyncio.to_thread(self.kept.put_status, self._status)
         except StoreError as error:
-            _log.error("trust-list.status-not-kept", component="refresh", error=type(error).__name__)
+            _log.error(f"{self._name}.status-not-kept", component="refresh", error=type(error).__name__)
 
     @property
     def waiting(self) -> Waiting | None:

@@ -8,16 +8,15 @@ mixed case, one domain under several names, letters outside ASCII, a newline ins
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
 from certs.xml.parser import Limits, XmlRefused, parse_xml
 from core.address import AddressInvalid, Domain
 from core.identity import DistinguishedName, IdentityInvalid
+from trust_directory.list_xml import child_elements, leaf_text, only_child, parse_date
 from trust_directory.trusted_domains.reasons import Reason, TrustListRefused
 
 NAMESPACE = "https://listeblanche.mssante.fr/schema"
@@ -88,13 +87,13 @@ def parse_list(octets: bytes) -> TrustList:
         raise TrustListRefused(Reason.UNREADABLE, str(error)) from error
     if root.tag != ROOT:
         raise TrustListRefused(Reason.WRONG_FORMAT, "root")
-    generated_at = parse_date(_text(_only(root, DATE)))
+    generated_at = parse_date(leaf_text(only_child(root, DATE)))
     if generated_at is None:
         raise TrustListRefused(Reason.WRONG_FORMAT, "DateDeGeneration")
     entries: list[Entry] = []
     problems: list[EntryProblem] = []
     names: dict[str, DistinguishedName] = {}
-    for position, element in enumerate(_only(root, DOMAINS).iterchildren(DOMAIN), start=1):
+    for position, element in enumerate(only_child(root, DOMAINS).iterchildren(DOMAIN), start=1):
         if position > MAX_ENTRIES:
             raise TrustListRefused(Reason.TOO_LARGE, "entries")
         found = _entry(element, names)
@@ -105,28 +104,13 @@ def parse_list(octets: bytes) -> TrustList:
     return TrustList(generated_at=generated_at, entries=tuple(entries), problems=tuple(problems))
 
 
-def parse_date(text: str) -> datetime | None:
-    """A date of the list, in UTC: `2026-04-20T08:00:00Z`, `2026-04-20 08:00:00` or `2026-04-20Z`; else None.
-
-    A date without zone is taken as UTC; only DateDeGeneration decides anything, and it ends in Z.
-    """
-    cleaned = text.strip()
-    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}Z", cleaned):  # xs:date with a zone
-        cleaned = cleaned[:-1] + "T00:00:00Z"
-    try:
-        value = datetime.fromisoformat(cleaned)
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
 def _entry(element: Any, names: dict[str, DistinguishedName]) -> Entry | Problem:
     fields: dict[str, str] = {}
-    for child in _elements(element):
+    for child in child_elements(element):
         field = str(child.tag).removeprefix(f"{{{NAMESPACE}}}")
         if field in fields:
             return Problem.REPEATED_FIELD  # two readings of one entry: neither is taken
-        fields[field] = _text(child)
+        fields[field] = leaf_text(child)
     domain_text, name_text = fields.get("Nom", ""), fields.get("DNCertificatOperateur", "")
     if not domain_text or not name_text:
         return Problem.MISSING_FIELD
@@ -156,19 +140,3 @@ def _entry(element: Any, names: dict[str, DistinguishedName]) -> Entry | Problem
 def _note(fields: dict[str, str], name: str) -> str:
     """A field for people: blanks (also the newline seen inside a contact) become one, the rest is cut."""
     return " ".join(fields.get(name, "").split())[:MAX_FIELD]
-
-
-def _only(parent: Any, tag: str) -> Any:
-    found = list(parent.iterchildren(tag))
-    if len(found) != 1:
-        raise TrustListRefused(Reason.WRONG_FORMAT, tag.rpartition("}")[2])
-    return found[0]
-
-
-def _elements(parent: Any) -> Iterator[Any]:
-    return (child for child in parent.iterchildren() if isinstance(child.tag, str))
-
-
-def _text(element: Any) -> str:
-    """The text of a leaf; an element that has children has no text for us."""
-    return "" if len(element) else (element.text or "").strip()

@@ -1,4 +1,4 @@
-"""Why a trust list is not taken: a closed set, with a sentence for the operator in both languages.
+"""Why a signed list is not taken: a closed set, with a sentence for the operator in both languages.
 
 What it is: `Reason` and `TrustListRefused`. What it is not: the reply to a peer; a refused list changes
 nothing for letters, the last good one stays in force.
@@ -40,16 +40,16 @@ class Reason(Enum):
 
 _SENTENCES: dict[Reason, tuple[str, str]] = {
     Reason.TOO_LARGE: (
-        "The list is larger than any trust list can be.",
-        "La liste est plus grande qu'aucune liste blanche ne peut l'être.",
+        "The list is larger than any list of its kind can be.",
+        "La liste est plus grande qu'aucune liste de ce genre ne peut l'être.",
     ),
     Reason.UNREADABLE: (
         "The list is not well-formed XML; it may have been cut short on its way.",
         "La liste n'est pas un XML bien formé ; elle a pu être tronquée en chemin.",
     ),
     Reason.WRONG_FORMAT: (
-        "The document is XML but not a ListeBlancheMSSante with its date and its domains.",
-        "Le document est du XML, mais pas une ListeBlancheMSSante avec sa date et ses domaines.",
+        "The document is XML but not a list of the expected kind with its date and its entries.",
+        "Le document est du XML, mais pas une liste du genre attendu avec sa date et ses entrées.",
     ),
     Reason.UNSIGNED: ("The list carries no signature.", "La liste ne porte pas de signature."),
     Reason.DAMAGED: (
@@ -85,7 +85,7 @@ _SENTENCES: dict[Reason, tuple[str, str]] = {
 
 
 class TrustListRefused(PermanentError):
-    """This list is not taken; the one in force stays in force. `detail` is for the log."""
+    """This signed list is not taken; the one in force stays in force. `detail` is for the log."""
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
         super().__init__(f"{reason.value}: {detail}" if detail else reason.value)

@@ -14,6 +14,7 @@ from lxml import etree
 from certs.keystore import Identity
 from certs.xml.sign import sign_enveloped
 from core.errors import LocalProtocolError
+from trust_directory.list_xml import write_date
 from trust_directory.trusted_domains.parse import DATE, DOMAIN, DOMAINS, MAX_FIELD, NAMESPACE, ROOT, Entry
 
 
@@ -26,7 +27,7 @@ def render(entries: Iterable[Entry], *, generated_at: datetime) -> bytes:
     """The list without signature, UTF-8, in the order given."""
     default: dict[Any, str] = {None: NAMESPACE}  # the list uses the default namespace
     root = etree.Element(ROOT, nsmap=default)
-    _add(root, DATE, generated_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"))
+    _add(root, DATE, write_date(generated_at))
     domains = etree.SubElement(root, DOMAINS)
     for entry in entries:
         _add_entry(domains, entry)

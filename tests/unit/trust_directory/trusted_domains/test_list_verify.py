@@ -10,6 +10,7 @@ import pytest
 
 from certs.profiles import ProfileName
 from certs.verdict import RevocationUnknown
+from certs.xml.parser import Limits
 from core.errors import ConfigurationError
 from core.identity import DistinguishedName
 from trust_directory.trusted_domains.reasons import Reason, TrustListRefused
@@ -92,7 +93,7 @@ def test_nobody_pinned(publisher: Any) -> None:
 
 
 def test_too_large(publisher: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trust_directory.trusted_domains.verify.MAX_LIST", 10)
+    monkeypatch.setattr("trust_directory.trusted_domains.verify.LIMITS", Limits(octets=10))
     assert reason_of(publisher, b"0" * 11) is Reason.TOO_LARGE
 
 
