@@ -241,6 +241,22 @@ class MailStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Verdicts:
+    """Which UIDs of a folder hold a text: `sure`, and `candidates` that must be read. No other does."""
+
+    sure: frozenset[int]
+    candidates: frozenset[int]
+
+
+class LetterSearch(Protocol):
+    """Which messages hold a text, mostly without reading them; the same answer as reading them all."""
+
+    async def verdicts(self, folder_id: int, text: str, *, with_header: bool) -> Verdicts:
+        """For a text folded by `core.message.fold`, in the body, or also in the header. Raises NotStored."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FlagChange:
     """STORE: replace, add or remove; `unchanged_since` is RFC 7162's UNCHANGEDSINCE."""
 

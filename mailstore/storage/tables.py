@@ -93,3 +93,20 @@ VANISHED = sa.Table(
     sa.Column("folder_id", sa.BigInteger, nullable=False),
     sa.Column("modseq", sa.BigInteger, nullable=False),
 )
+
+SEARCH_BLOCK = sa.Table(
+    "search_block",
+    METADATA,
+    sa.Column("bal_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("block", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+)
+
+SEARCH_MARK = sa.Table(
+    "search_mark",
+    METADATA,
+    sa.Column("bal_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("next_message_id", sa.BigInteger, nullable=False),
+    sa.Column("used_octets", sa.BigInteger, nullable=False),
+    sa.Column("marked_at", sa.BigInteger, nullable=False),
+)
