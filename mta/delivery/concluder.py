@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import structlog
 
 from core import reply as replies
 from core.audit import AuditEvent, AuditKind
 from core.errors import FatalStoreError, GatewayError, ReplyError, StoreError
-from core.outcome import Deferred, Delivered, Failed, Outcome
+from core.outcome import Deferred, Delivered, Failed, Held, Outcome
 from core.unit_of_work import UnitOfWork
 from mta.checkpoints import Checkpoint
 from mta.delivery.agent import Attempt
 from mta.delivery.conclusion import conclude, ending, outcome_event, planned_events
 from mta.delivery.parts import EngineParts, EngineSettings, Group
 from mta.delivery.reports import ReportedRecipient, SpooledReport
-from mta.dsn import DsnAction
+from mta.dsn import DsnAction, should_report
 from mta.spool.item import Claim, RecipientState, State
 from mta.spool.storage import StaleLease
 
@@ -43,6 +43,17 @@ class _Conclusion:
     outcome: Outcome
 
 
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """All that one unit writes."""
+
+    attempt: Attempt
+    conclusions: Sequence[_Conclusion]
+    report: SpooledReport | None
+    facts: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    """More for the trace of one recipient, by its place."""
+
+
 class Concluder:
     """Writes the ends of attempts."""
 
@@ -50,31 +61,63 @@ class Concluder:
         self._parts = parts
         self._settings = settings
 
-    async def conclude(self, group: Group, attempt: Attempt) -> tuple[Claim, bytes] | None:
-        """Make the attempt's outcomes durable. Gives the report that was spooled with them, to be worked on.
+    async def conclude(self, group: Group, attempt: Attempt) -> Sequence[tuple[Claim, bytes]]:
+        """Make the attempt's outcomes durable. Gives the reports that were spooled with them, to be worked on.
 
         Never raises but FatalStoreError, cancellation and bugs; what cannot be written is found again when the
         lease ends.
         """
-        conclusions = self._conclusions(group, attempt)
-        report = await self._report(group, attempt, conclusions)
+        try:
+            return await self._written(group, attempt)
+        except FatalStoreError:
+            raise
+        except GatewayError as error:
+            # An agent's own change was refused (a box that is full or gone): nothing was written.
+            refused = _refused(group, error)
+        try:
+            return await self._written(group, refused)
+        except FatalStoreError:
+            raise
+        except GatewayError as error:
+            return _not_written(group, error)
+
+    async def _written(self, group: Group, attempt: Attempt) -> Sequence[tuple[Claim, bytes]]:
+        """As `conclude`, but raises what the commit refused."""
+        ready = await self._ready(group, attempt)
+        doubt: GatewayError | None = None
         for number in range(1, COMMIT_TRIES + 1):
             try:
-                return await self._commit(group, attempt, conclusions, report)
+                return await self._commit(group, ready)
             except StaleLease:
                 _log.warning("lease-lost", spool_id=group.letter.item.spool_id, component="delivery")
-                return None
-            except FatalStoreError:
-                raise
-            except StoreError:
+                return ()
+            except StoreError as error:
+                doubt = error
                 await asyncio.sleep(COMMIT_PAUSE * number)
-            except GatewayError as error:
-                # An agent's own change was refused (a box that is full or gone): nothing was written.
-                attempt = _refused(group, error)
-                conclusions = self._conclusions(group, attempt)
-                report = await self._report(group, attempt, conclusions)
-        _log.error("outcome-not-written", spool_id=group.letter.item.spool_id, component="delivery")
-        return None
+        return _not_written(group, doubt)
+
+    async def _ready(self, group: Group, attempt: Attempt) -> _Ready:
+        """What is to be written; a report that cannot be made must not keep the rest from it."""
+        conclusions = self._conclusions(group, attempt)
+        try:
+            return _Ready(attempt, conclusions, await self._report(group, attempt, conclusions))
+        except FatalStoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug here would have the letter offered again for ever
+            _log.error(
+                "report-not-made", spool_id=group.letter.item.spool_id, component="delivery", exc_info=error
+            )
+        held = dict(attempt.outcomes)
+        for conclusion in conclusions:
+            if isinstance(conclusion.outcome, Failed) and _is_asked(group, conclusion):
+                held[conclusion.before.index] = Held(replies.HELD_FOR_OPERATOR, conclusion.outcome.answer)
+        without = dataclasses.replace(attempt, outcomes=held)
+        facts = {
+            conclusion.before.index: {"report": "not-made", "instead-of": conclusion.outcome.reply.name}
+            for conclusion in conclusions
+            if held.get(conclusion.before.index) is not attempt.outcomes.get(conclusion.before.index)
+        }
+        return _Ready(without, self._conclusions(group, without), None, facts)
 
     def _conclusions(self, group: Group, attempt: Attempt) -> list[_Conclusion]:
         parts, now = self._parts, self._parts.spool.now()
@@ -100,21 +143,22 @@ class Concluder:
             for conclusion in conclusions
             if (kind := _report_kind(conclusion, attempt)) is not None
         ]
-        return await self._parts.reporter.prepare(group.letter, told) if told else None
+        if not told:
+            return None
+        for number in range(1, COMMIT_TRIES):
+            try:
+                return await self._parts.reporter.prepare(group.letter, told)
+            except StoreError:
+                await asyncio.sleep(COMMIT_PAUSE * number)
+        return await self._parts.reporter.prepare(group.letter, told)
 
-    async def _commit(
-        self,
-        group: Group,
-        attempt: Attempt,
-        conclusions: Sequence[_Conclusion],
-        report: SpooledReport | None,
-    ) -> tuple[Claim, bytes] | None:
-        parts, item = self._parts, group.letter.item
+    async def _commit(self, group: Group, ready: _Ready) -> Sequence[tuple[Claim, bytes]]:
+        parts, item, report = self._parts, group.letter.item, ready.report
         unit = UnitOfWork()
-        attempt.stage(unit)
-        for event in self._events(group, attempt, conclusions):
+        ready.attempt.stage(unit)
+        for event in self._events(group, ready):
             parts.audit.record(unit, event)
-        for conclusion in conclusions:
+        for conclusion in ready.conclusions:
             parts.spool.change(unit, item, conclusion.before, conclusion.after)
         claim = None
         if report is not None:
@@ -122,20 +166,25 @@ class Concluder:
             claim = parts.spool.put(unit, report.item)
             parts.audit.record(unit, _reported(group, report))
         await parts.committer.commit(unit)
-        self._tell(group, conclusions)
+        self._tell(group, ready.conclusions)
         if claim is None or report is None:
-            return None
+            return ()
         parts.checkpoints(Checkpoint.REPORT_COMMITTED)
-        return claim, report.octets
+        return ((claim, report.octets),)
 
-    def _events(self, group: Group, attempt: Attempt, conclusions: Sequence[_Conclusion]) -> list[AuditEvent]:
-        item = group.letter.item
+    def _events(self, group: Group, ready: _Ready) -> list[AuditEvent]:
+        item, facts = group.letter.item, ready.attempt.facts
         # A plan is told when it is new: at the first attempt, or when the rules have come to another action.
         new = any(state.attempts == 0 or state.action != group.action for state in group.states)
         events = planned_events(item, group.action, group.planned) if new and group.planned else []
         events.extend(
-            outcome_event(item, conclusion.after, conclusion.outcome, attempt.facts)
-            for conclusion in conclusions
+            outcome_event(
+                item,
+                conclusion.after,
+                conclusion.outcome,
+                {**facts, **ready.facts.get(conclusion.after.index, {})},
+            )
+            for conclusion in ready.conclusions
         )
         return events
 
@@ -165,6 +214,25 @@ def _report_kind(conclusion: _Conclusion, attempt: Attempt) -> DsnAction | None:
             return DsnAction.DELAYED
         case _:
             return None
+
+
+def _is_asked(group: Group, conclusion: _Conclusion) -> bool:
+    envelope = group.letter.item.envelope
+    return should_report(
+        notify=envelope.forward_paths[conclusion.before.index].notify,
+        action=DsnAction.FAILED,
+        reverse_path=envelope.reverse_path,
+    )
+
+
+def _not_written(group: Group, error: GatewayError | None) -> Sequence[tuple[Claim, bytes]]:
+    _log.error(
+        "outcome-not-written",
+        spool_id=group.letter.item.spool_id,
+        error=type(error).__name__,
+        component="delivery",
+    )
+    return ()
 
 
 def _refused(group: Group, error: GatewayError) -> Attempt:

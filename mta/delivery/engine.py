@@ -181,8 +181,9 @@ class Engine:
         agent = self._parts.agents.get(group.action)
         try:
             attempt = await self._attempt(group, agent)
-            report = await self._concluder.conclude(group, attempt)
-        except FatalStoreError:
+            reports = await self._concluder.conclude(group, attempt)
+        except FatalStoreError as error:
+            self._parts.on_fatal(error)
             return  # the program is ending; the lease tells the next life
         except Exception as error:  # noqa: BLE001 - the room's door: the lease ends, and the letter is tried again
             self._report_bug(group.letter.item, error)
@@ -191,7 +192,7 @@ class Engine:
             self._let_go(group)
         if agent is not None:
             self._parts.checkpoints(agent.committed)
-        if report is not None:
+        for report in reports:
             self.submitted(*report)
 
     async def _attempt(self, group: Group, agent: DeliveryAgent | None) -> Attempt:
@@ -227,6 +228,8 @@ class Engine:
             self._let_go(group)
 
     def _report_bug(self, item: SpoolItem, error: Exception) -> None:
+        if isinstance(error, FatalStoreError):
+            self._parts.on_fatal(error)
         _log.error("room-failed", component="delivery", spool_id=item.spool_id, exc_info=error)
 
 

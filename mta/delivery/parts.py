@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from core.errors import FatalStoreError
 from core.plan import RoutingPlan
 from core.ports import AuditTrail, BlobStore
 from core.unit_of_work import Committer
@@ -50,6 +51,10 @@ class DeliveryObserver(Protocol):
         ...
 
 
+def _nobody_to_tell(_error: FatalStoreError) -> None:
+    """The program ends by other means."""
+
+
 async def _at_once(_accepted_at: float) -> None:
     """Nobody to give way to."""
 
@@ -72,6 +77,8 @@ class EngineParts:
     """A number in [0, 1), for the spread of retries."""
     give_way: Callable[[float], Awaitable[None]] = _at_once
     """Called with a letter's acceptance (seconds since 1970) before it goes into a box (`mta.courtesy`)."""
+    on_fatal: Callable[[FatalStoreError], None] = _nobody_to_tell
+    """The store cannot be trusted any more: ends the program."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
