@@ -192,11 +192,16 @@ class SecretIndex:
             return 0
         if len(whole) > MAX_LETTER:
             block.refuse(message_id)
-        elif len(whole) > IN_THREAD:
-            header, body = await asyncio.to_thread(self._listed, whole)
-            block.add(message_id, header, body)
-        else:
-            block.add(message_id, *self._texts(whole))
+            return len(whole)
+        try:
+            if len(whole) > IN_THREAD:
+                header, body = await asyncio.to_thread(self._listed, whole)
+                block.add(message_id, header, body)
+            else:
+                block.add(message_id, *self._texts(whole))
+        except Exception as error:  # noqa: BLE001 - one letter's bug must not stop the index of all boxes
+            _log.error("letter-not-indexed", component="mailstore", error=type(error).__name__)
+            block.refuse(message_id)
         return len(whole)
 
     def _listed(self, whole: bytes) -> tuple[list[str], list[str]]:

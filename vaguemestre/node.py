@@ -9,17 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
-
-import structlog
 
 from core.address import Domain, Mailbox
 from core.audit import AuditEvent, AuditKind
 from core.clock import SystemClock
-from core.errors import ConfigurationError, FatalStoreError, GatewayError
+from core.errors import ConfigurationError, FatalStoreError
 from mta.courtesy import Courtesy
 from mta.delivery.dns_lookup import DnsMxLookup
 from mta.delivery.engine import Engine
@@ -45,7 +44,9 @@ from mta.spool.retry import RetrySettings
 from mta.spool.scheduler import Scheduler, SchedulerSettings
 from mta.trace import return_path_field
 from routing.transport import NextHop, Routes
+from vaguemestre.clockwork import Clockwork
 from vaguemestre.config.schema import OFF, Configuration
+from vaguemestre.material_watch import MaterialWatch
 from vaguemestre.observability.gauges import DeliveryCounts, Gauges, ImapCounts, SmtpCounts
 from vaguemestre.observability.metrics import Health, Metrics, management_site
 from vaguemestre.rehearsal import checkpoints_of
@@ -55,16 +56,23 @@ from vaguemestre.wiring import Operator, material_mark
 MATERIAL_SECONDS = 5.0  # between two looks at the files of certificates, authorities and CRLs
 WAL_SECONDS = 1.0  # between two moves of SQLite's WAL into its file
 REFUSALS_SECONDS = 5.0  # between two looks at what strangers were refused
+INDEX_SECONDS = 10.0  # between two looks for letters that the search does not know yet
 GRACE_SECONDS = 10.0  # for letters under way when the process is told to stop
-_log = structlog.get_logger()
 
 
 class Node:
-    """See the module."""
+    """See the module. `on_fatal` ends the process at once, `on_broken` in order."""
 
-    def __init__(self, operator: Operator) -> None:
+    def __init__(
+        self,
+        operator: Operator,
+        on_fatal: Callable[[FatalStoreError], None],
+        on_broken: Callable[[str], None],
+    ) -> None:
         configuration = operator.configuration
         self.operator = operator
+        self._on_fatal = on_fatal
+        self._clockwork = Clockwork(on_fatal, on_broken)
         self.metrics = Metrics()
         self.health = Health()
         self._checkpoints = checkpoints_of(configuration.rehearsal)
@@ -79,21 +87,29 @@ class Node:
             worker=self._engine,
             clock=operator.clock,
             settings=SchedulerSettings(look_every=min(2.0, *configuration.spool.retry_seconds)),
-            tend=self._relay.close_idle,
+            tend=self._tend,
         )
         self._rooms = self._build_rooms()
-        self._doors: list[Running] = []
+        self._doors: list[Door] = []
+        self._listening: list[Running] = []
         self._imap: list[tuple[ImapFactory, Any]] = []
         self._ports: list[Any] = []
-        self._tasks: list[asyncio.Task[None]] = []
-        self._alarmed: dict[str, int] = {}
-        self._material_mark = material_mark(configuration)
+        self._material = MaterialWatch(
+            operator.material, operator.audit, operator.clock, partial(material_mark, configuration)
+        )
         self._gauges = Gauges(operator, self.metrics, self.health)
+        operator.committer.timer = self.metrics.commit_seconds.time
 
     @classmethod
-    async def open(cls, configuration: Configuration, on_fatal: Callable[[FatalStoreError], None]) -> Node:
+    async def open(
+        cls,
+        configuration: Configuration,
+        on_fatal: Callable[[FatalStoreError], None],
+        on_broken: Callable[[str], None],
+    ) -> Node:
         """Everything but the doors. Raises ConfigurationError."""
-        return cls(await Operator.open(configuration, SystemClock(), on_fatal, serving=True))
+        operator = await Operator.open(configuration, SystemClock(), on_fatal, serving=True)
+        return cls(operator, on_fatal, on_broken)
 
     # --- parts ----------------------------------------------------------------------------------------------
     def _relay_agent(self) -> RelayAgent:
@@ -137,6 +153,7 @@ class Node:
             checkpoints=self._checkpoints,
             dice=random.random,
             give_way=self._courtesy.give_way,
+            on_fatal=self._on_fatal,
         )
         retry = RetrySettings(
             schedule=spool.retry_seconds,
@@ -148,16 +165,19 @@ class Node:
 
     def _reporter(self) -> DsnReporter:
         operator = self.operator
-        settings = operator.configuration.operator
-        first = Domain.parse(settings.domains[0])
         return DsnReporter(
             blobs=operator.blobs,
             clock=operator.clock,
             reporting_mta=self._hostname,
-            postmaster=Mailbox(settings.postmaster, first),
+            postmaster=self._postmaster,
             new_spool_id=self._new_spool_id,
             retries_for=operator.configuration.spool.give_up_after_hours * 3600,
         )
+
+    @property
+    def _postmaster(self) -> Mailbox:
+        settings = self.operator.configuration.operator
+        return Mailbox(settings.postmaster, Domain.parse(settings.domains[0]))
 
     def _build_rooms(self) -> MailRooms:
         operator = self.operator
@@ -186,17 +206,20 @@ class Node:
         operator = self.operator
         await operator.spool.open()
         await operator.refresher.look()
-        self._run(self._scheduler.run())
-        self._run(operator.audit.run())
-        self._run(operator.refresher.run(timedelta(seconds=operator.configuration.trust.refresh_seconds)))
-        self._run(self._every(MATERIAL_SECONDS, self._follow_material))
-        self._run(self._every(1.0, self._gauges.read))
-        self._run(self._every(1.0, operator.box_cache.look))  # so that a closed box is seen without traffic
-        self._run(self._every(WAL_SECONDS, operator.database.checkpoint))
-        self._run(self._every(REFUSALS_SECONDS, self._tell_refusals))
-        self._run(self._every(60.0, self._forget_keys))
-        self._run(self._every(60.0, self._alarm))
-        self._run(self._every(3600.0, self._sweep))
+        clockwork = self._clockwork
+        clockwork.run("scheduler", self._scheduler.run())
+        clockwork.run("audit", operator.audit.run())
+        refresh = timedelta(seconds=operator.configuration.trust.refresh_seconds)
+        clockwork.run("trust-list", operator.refresher.run(refresh))
+        clockwork.every("material", MATERIAL_SECONDS, self._material.look)
+        clockwork.every("database", 1.0, operator.committer.look)
+        clockwork.every("gauges", 1.0, self._gauges.read)
+        clockwork.every("boxes", 1.0, operator.box_cache.look)  # a closed box is seen without traffic
+        clockwork.every("wal", WAL_SECONDS, operator.database.checkpoint)
+        clockwork.every("refusals", REFUSALS_SECONDS, self._tell_refusals)
+        clockwork.every("keys", 60.0, self._forget_keys)
+        clockwork.every("certificates", 60.0, self._material.alarm)
+        clockwork.every("blobs", 3600.0, self._sweep)
         await self._open_doors()
         await operator.audit.append(AuditEvent(kind=AuditKind.STARTED, facts={"node": self._node_name}))
 
@@ -204,24 +227,10 @@ class Node:
     def _node_name(self) -> str:
         return self.operator.configuration.operator.node
 
-    def _run(self, work: Any) -> None:
-        self._tasks.append(asyncio.create_task(work))
-
-    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                await work()
-            except FatalStoreError:
-                raise
-            except Exception as error:  # noqa: BLE001 - the clockwork must outlive a bug of one turn
-                _log.error("clockwork-failed", component="node", exc_info=error)
-            await asyncio.sleep(seconds)
-
-    async def _follow_material(self) -> None:
-        mark = await asyncio.to_thread(material_mark, self.operator.configuration)
-        if mark != self._material_mark:
-            await self._reload_material()
-            self._material_mark = mark
+    async def _tend(self) -> None:
+        """At each look of the scheduler."""
+        self._gauges.spool_was_looked_at()
+        await self._relay.close_idle()
 
     async def _forget_keys(self) -> None:
         self.operator.vault.forget_old()
@@ -232,23 +241,8 @@ class Node:
     async def _sweep(self) -> None:
         await self.operator.blobs.sweep()
 
-    async def _reload_material(self) -> None:
-        try:
-            # In a thread: reading a private key checks it, which takes longer than the loop may be held.
-            report = await asyncio.to_thread(self.operator.material.reload)
-        except GatewayError as error:
-            _log.error("reload-refused", component="material", error=str(error))
-            return
-        for name, cause in report.crls.refused:
-            _log.warning("crl-refused", component="material", reason=cause.value, error=name)
-        _log.info("reloaded", component="material", count=len(report.crls.taken))
-
-    async def _alarm(self) -> None:
-        """Certificates of ours that end soon: once for each threshold."""
-        for identity, days in self.operator.material.alarms(self.operator.clock.now()):
-            if self._alarmed.get(identity.fingerprint) != days:
-                self._alarmed[identity.fingerprint] = days
-                _log.warning("certificate-ends-soon", component="material", days_left=days)
+    async def _tend_index(self) -> None:
+        await self.operator.search.tend()
 
     async def _open_doors(self) -> None:
         listen_at = self.operator.configuration.listen
@@ -264,6 +258,7 @@ class Node:
                 SmtpSettings.for_listener(listener, self._hostname.ascii),
                 max_message_octets=octets,
                 max_recipients=letters.recipients,
+                postmaster=self._postmaster,
             )
             door = Door(
                 listener=listener,
@@ -274,10 +269,16 @@ class Node:
                 metrics=SmtpCounts(self.metrics),
             )
             try:
-                self._doors.append(await listen(door, listen_at.host, port))
+                self._listening.append(await listen(door, listen_at.host, port))
             except OSError as error:
                 raise ConfigurationError(_taken(listener.value, port, error)) from error
+            self._doors.append(door)
+        self.operator.box_cache.watch(self._end_smtp_sessions)
         self._open_imap()
+
+    def _end_smtp_sessions(self, bal_id: int, _mailbox: Mailbox | None) -> None:
+        for door in self._doors:
+            door.end_sessions_of(bal_id)
 
     def _open_imap(self) -> None:
         from twisted.internet import reactor
@@ -310,28 +311,25 @@ class Node:
 
     def reload(self) -> None:
         """SIGHUP: certificates, authorities, CRLs and the list; no session is closed."""
-        self._run(self._reload_material())
-        self._run(self._look())
+        self._clockwork.once("reload", self._material.reload())
+        self._clockwork.once("reload", self._look())
 
     async def _look(self) -> None:
         await self.operator.refresher.look()
 
     async def close(self) -> None:
         """Doors first, then what is under way, then the store."""
+        self._clockwork.stopping()
         for _, port in self._imap:
             _stop(port)
         await asyncio.gather(
-            *(door.close(GRACE_SECONDS) for door in self._doors),
+            *(door.close(GRACE_SECONDS) for door in self._listening),
             *(factory.drain(GRACE_SECONDS) for factory, _ in self._imap),
         )
         self._scheduler.stop()
         await self._engine.drain(GRACE_SECONDS)
         await self._relay.close_idle(everything=True)
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await task
+        await self._clockwork.stop()
         for port in self._ports:
             _stop(port)
         with contextlib.suppress(Exception):

@@ -23,13 +23,16 @@ from core.errors import FatalStoreError, GatewayError
 from core.identity import DistinguishedName
 from mailstore.feed import LocalFeed
 from mailstore.files import BlobFiles
+from mailstore.index import SecretIndex
 from mailstore.keys import FileKek, KeyVault
 from mailstore.mailboxes import BoxKeys, MailboxStore
 from mailstore.messages import SealedBlobs
 from mailstore.storage import blobs as blob_storage
 from mailstore.storage import boxes as folder_storage
 from mailstore.storage import changes as message_storage
+from mailstore.storage import index as index_storage
 from mailstore.storage import keys as key_storage
+from mta.imap.letter_text import body_texts, field_texts
 from mta.planning import FactFinder
 from mta.spool.storage import SpoolStorage
 from mta.spool.store import SpoolSettings, SpoolStore
@@ -78,6 +81,7 @@ class Operator:
         self.clock = clock
         self.material = TrustMaterial.load(material_settings(configuration), clock=clock)
         self.database = Database(configuration.database_url)
+        self.database.on_fatal = on_fatal
         self.committer = GroupCommitter(self.database, on_fatal=on_fatal)
         self._storage(on_fatal)
         self._trail()
@@ -97,6 +101,14 @@ class Operator:
         self.mail_store = MailboxStore(
             self.database, self.committer, self.clock, vault=self.vault, blobs=self.blobs, feed=self.feed
         )
+        self.search = SecretIndex(
+            self.database,
+            self.committer,
+            self.clock,
+            keys=BoxKeys(self.vault),
+            letters=self.mail_store,
+            texts=lambda whole: (field_texts(whole), body_texts(whole)),
+        )
         self.spool = SpoolStore(
             storage=(spool_storage := SpoolStorage(self.database)),
             committer=self.committer,
@@ -115,6 +127,7 @@ class Operator:
             blob_storage.BlobApplier(),
             folder_storage.BoxApplier(),
             message_storage.MessageApplier(BoxKeys(self.vault)),
+            index_storage.IndexApplier(),
             box_storage.BoxApplier(),
             annuaire_storage.DirectoryApplier(),
         ):

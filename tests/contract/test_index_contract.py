@@ -238,3 +238,11 @@ async def test_letters_that_do_not_open_are_left_to_the_reader(box: Any) -> None
     index = index_of(box)
     await index.catch_up(BAL)
     assert (await index.verdicts(inbox, "absent", with_header=True)).candidates == {1}
+
+
+async def test_a_bug_in_one_letter_stops_nothing(box: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    inbox = await fill(box, "INBOX", 1)
+    await box.put(BAL, inbox, b"\xff\xfe no UTF-8, which the reader of this test does not expect")
+    index = index_of(box)
+    assert await index.tend(pause=0.0) == 2
+    assert (await index.verdicts(inbox, "absent", with_header=True)).candidates == {2}
