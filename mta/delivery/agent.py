@@ -72,6 +72,8 @@ class Attempt:
     """Adds the agent's own changes to the unit that writes these outcomes; may be called more than once."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """For the trace: next hop, certificate name, TLS. Nobody's name."""
+    pieces: Sequence[Attempt] = ()
+    """The same, divided into what can be written on its own when the whole is refused; empty: it cannot be."""
     success_is_told_elsewhere: bool = False
     """The next keeper understands DSN and tells of the success itself (RFC 3461 §5.2.1)."""
 

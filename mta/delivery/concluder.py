@@ -74,6 +74,12 @@ class Concluder:
         except GatewayError as error:
             # An agent's own change was refused (a box that is full or gone): nothing was written.
             refused = _refused(group, error)
+        if len(attempt.pieces) > 1:
+            # Together, so that they share few transactions; those that come through do not wait for the others.
+            written = await asyncio.gather(
+                *(self.conclude(_part_of(group, piece), piece) for piece in attempt.pieces)
+            )
+            return [report for reports in written for report in reports]
         try:
             return await self._written(group, refused)
         except FatalStoreError:
@@ -233,6 +239,14 @@ def _not_written(group: Group, error: GatewayError | None) -> Sequence[tuple[Cla
         component="delivery",
     )
     return ()
+
+
+def _part_of(group: Group, piece: Attempt) -> Group:
+    return dataclasses.replace(
+        group,
+        states=tuple(state for state in group.states if state.index in piece.outcomes),
+        planned=tuple(recipient for recipient in group.planned if recipient.index in piece.outcomes),
+    )
 
 
 def _refused(group: Group, error: GatewayError) -> Attempt:

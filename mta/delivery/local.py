@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from core import reply as replies
 from core.clock import Clock
 from core.envelope import ReversePath
 from core.errors import LocalProtocolError
 from core.folder import INBOX, NewMessage, Summary
-from core.outcome import Deferred, Delivered, Outcome
+from core.outcome import Deferred, Delivered
 from core.plan import DeliverToMailbox
 from core.ports import MailStore
 from core.unit_of_work import UnitOfWork
@@ -55,18 +56,18 @@ class LocalAgent:
         prefix = self._prefix_for(letter.item.envelope.reverse_path)
         internal_date = int(self._clock.now().timestamp())
         summary = await self._summary(prefix + await letter.octets(), internal_date)
-        outcomes: dict[int, Outcome] = {}
-        messages: dict[int, NewMessage] = {}
+        boxes: dict[int, list[int]] = {}
         for recipient in recipients:
             if not isinstance(recipient.action, DeliverToMailbox):
                 raise LocalProtocolError("only DeliverToMailbox is for this agent")
-            bal_id = recipient.action.bal_id
+            boxes.setdefault(recipient.action.bal_id, []).append(recipient.index)
+        pieces = []
+        for bal_id, places in boxes.items():
             folder_id = await self._inbox(bal_id)
             if folder_id is None:
-                outcomes[recipient.index] = Deferred(replies.MAILBOX_BUSY)
+                pieces.append(Attempt(outcomes=dict.fromkeys(places, Deferred(replies.MAILBOX_BUSY))))
                 continue
-            outcomes[recipient.index] = Delivered(replies.DELIVERED)
-            messages[bal_id] = NewMessage(
+            message = NewMessage(
                 bal_id=bal_id,
                 folder_id=folder_id,
                 octets=letter.item.octets,
@@ -74,12 +75,16 @@ class LocalAgent:
                 summary=summary,
                 internal_date=internal_date,
             )
+            pieces.append(
+                Attempt(
+                    outcomes=dict.fromkeys(places, Delivered(replies.DELIVERED)),
+                    stage=partial(self._stage, message=message),
+                )
+            )
+        return _whole(pieces)
 
-        def stage(unit: UnitOfWork) -> None:
-            for message in messages.values():
-                self._store.add(unit, message)
-
-        return Attempt(outcomes=outcomes, stage=stage)
+    def _stage(self, unit: UnitOfWork, *, message: NewMessage) -> None:
+        self._store.add(unit, message)
 
     async def _summary(self, whole: bytes, internal_date: int) -> Summary:
         if len(whole) > LARGE_LETTER:
@@ -97,3 +102,14 @@ class LocalAgent:
             self._inboxes.clear()
         self._inboxes[bal_id] = folder.folder_id
         return folder.folder_id
+
+
+def _whole(pieces: Sequence[Attempt]) -> Attempt:
+    """All boxes in one unit; one by one when a box refuses, so that a full one delays nobody else's copy."""
+
+    def stage(unit: UnitOfWork) -> None:
+        for piece in pieces:
+            piece.stage(unit)
+
+    outcomes = {index: outcome for piece in pieces for index, outcome in piece.outcomes.items()}
+    return Attempt(outcomes=outcomes, stage=stage, pieces=pieces)

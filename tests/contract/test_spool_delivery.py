@@ -469,6 +469,22 @@ async def test_a_box_that_refuses_at_the_write_is_a_deferral_and_nothing_is_half
     assert await life.is_empty()
 
 
+async def test_a_box_that_is_full_delays_nobody_else_s_copy(mail: Any, tmp_path: Path) -> None:
+    life = await first_life(mail, tmp_path)
+    await mail.store.set_quota(BOXES[WARD], 10)
+    spool_id = await life.accept(WARD, ANNE)
+    await life.engine.idle()
+    _, [full, delivered] = await life.spool.load(spool_id)
+    assert (full.state, full.reply, full.attempts) == (State.WAITING, "MAILBOX_FULL", 1)
+    assert delivered.state is State.DELIVERED
+    assert len(await life.inbox(ANNE)) == 1
+    await mail.store.set_quota(BOXES[WARD], 0)
+    mail.clock.advance(HOUR)
+    await life.work()
+    assert (len(await life.inbox(WARD)), len(await life.inbox(ANNE))) == (1, 1)
+    assert await life.is_empty()
+
+
 async def test_drain_leaves_the_rest_to_the_next_life(
     mail: Any, another_room: Callable[..., Any], kek: FileKek, tmp_path: Path
 ) -> None:

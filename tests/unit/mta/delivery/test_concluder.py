@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -10,7 +11,7 @@ from core import reply as replies
 from core.address import Domain, Mailbox
 from core.audit import AuditKind
 from core.envelope import NULL_REVERSE_PATH, Envelope, ForwardPath, Notify, ReversePath
-from core.errors import FatalStoreError, StoreError
+from core.errors import FatalStoreError, GatewayError, NotStored, ReplyError, StoreError
 from core.outcome import Delivered, Failed, Outcome, RemoteAnswer
 from core.plan import RelayTo
 from core.testing.audit import MemoryAuditTrail
@@ -42,11 +43,30 @@ class Wrote(Change):
         self.after = after
 
 
+class Fills(Change):
+    """An octet in a box that may be full."""
+
+    applier: ClassVar[str] = "spool"
+
+    def __init__(self, box: int) -> None:
+        self.box = box
+
+
 class Spool:
-    """A SpoolStore that writes in memory."""
+    """A SpoolStore that writes in memory, and the boxes' applier."""
+
+    name = "spool"
 
     def __init__(self) -> None:
         self.clock = FakeClock()
+        self.refusals: dict[int, GatewayError] = {}
+        """Box → why it takes nothing."""
+
+    async def apply(self, connection: Any, changes: Sequence[Change]) -> None:
+        """Part of a unit: the double of the committer undoes nothing, so what is refused comes first."""
+        for change in changes:
+            if isinstance(change, Fills) and change.box in self.refusals:
+                raise self.refusals[change.box]
 
     def now(self) -> float:
         return self.clock.now().timestamp()
@@ -91,7 +111,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.blobs, self.audit, self.counts, self.spool = Blobs(), MemoryAuditTrail(), Counts(), Spool()
-        self.committer = MemoryCommitter()
+        self.committer = MemoryCommitter(self.spool)
         spool: Any = self.spool
         parts = EngineParts(
             spool=spool,
@@ -114,9 +134,18 @@ class Desk:
         self.concluder = Concluder(parts, EngineSettings())
 
     async def conclude(
-        self, *outcomes: Outcome, notify: Notify = Notify.ABSENT, sender: ReversePath = ANNE
+        self,
+        *outcomes: Outcome,
+        notify: Notify = Notify.ABSENT,
+        sender: ReversePath = ANNE,
+        pieces: tuple[Attempt, ...] = (),
     ) -> int:
-        """The number of reports."""
+        """The number of reports. With `pieces`, all of them are the attempt."""
+
+        def stage(unit: UnitOfWork) -> None:
+            for piece in pieces:
+                piece.stage(unit)
+
         paths = tuple(ForwardPath(PAUL, notify) for _ in outcomes)
         item = SpoolItem(
             spool_id="s1",
@@ -138,7 +167,8 @@ class Desk:
                 PlannedRecipient(index, path, RelayTo(CABINET)) for index, path in enumerate(paths)
             ),
         )
-        return len(await self.concluder.conclude(group, Attempt(outcomes=dict(enumerate(outcomes)))))
+        attempt = Attempt(outcomes=dict(enumerate(outcomes)), stage=stage, pieces=pieces)
+        return len(await self.concluder.conclude(group, attempt))
 
     @property
     def states(self) -> list[RecipientState]:
@@ -207,4 +237,45 @@ async def test_a_disk_that_cannot_be_trusted_ends_it() -> None:
     desk.blobs.failures = [FatalStoreError("fsync")]
     with pytest.raises(FatalStoreError):
         await desk.conclude(NO)
+    assert desk.states == []
+
+
+def piece(index: int, box: int) -> Attempt:
+    return Attempt(outcomes={index: YES}, stage=lambda unit: unit.add(Fills(box)))
+
+
+async def test_a_full_box_is_the_only_one_that_waits() -> None:
+    desk = Desk()
+    desk.spool.refusals = {2: ReplyError(replies.MAILBOX_FULL), 4: NotStored("gone")}
+    pieces = tuple(piece(index, box) for index, box in enumerate((1, 2, 3, 4)))
+    assert await desk.conclude(YES, YES, YES, YES, pieces=pieces, notify=Notify.SUCCESS) == 2
+    states = {state.index: (state.state, state.reply) for state in desk.states}
+    assert states == {
+        0: (State.DELIVERED, "RELAYED"),
+        1: (State.WAITING, "MAILBOX_FULL"),
+        2: (State.DELIVERED, "RELAYED"),
+        3: (State.WAITING, "MAILBOX_BUSY"),
+    }
+    assert len(desk.states) == 4  # each once
+    planned = [event.facts["recipients"] for event in desk.audit.of(AuditKind.PLANNED)]
+    assert sorted(planned) == ["0", "1", "2", "3"]
+    written = [
+        sorted(change.box for change in unit.changes if isinstance(change, Fills))
+        for unit in desk.committer.units
+    ]
+    assert sorted(boxes for boxes in written if boxes) == [[1], [3]]
+
+
+async def test_a_box_alone_is_not_written_twice_before_it_waits() -> None:
+    desk = Desk()
+    desk.spool.refusals = {2: ReplyError(replies.MAILBOX_FULL)}
+    assert await desk.conclude(YES, pieces=(piece(0, 2),)) == 0
+    [state] = desk.states
+    assert (state.state, state.reply, state.attempts) == (State.WAITING, "MAILBOX_FULL", 1)
+
+
+async def test_what_is_refused_even_without_the_agent_s_changes_is_left_to_the_lease() -> None:
+    desk = Desk()
+    desk.committer.failure = NotStored("bug")
+    assert await desk.conclude(YES, pieces=(piece(0, 1), piece(1, 2))) == 0
     assert desk.states == []

@@ -116,3 +116,26 @@ async def test_what_is_known_of_inboxes_is_bounded(monkeypatch: pytest.MonkeyPat
 async def test_another_s_action_is_a_bug() -> None:
     with pytest.raises(LocalProtocolError):
         await Desk().deliver(RelayTo(HERE))
+
+
+async def test_each_box_can_be_written_alone() -> None:
+    desk = Desk()
+    actions = (DeliverToMailbox(1), DeliverToMailbox(2), DeliverToMailbox(1))
+    envelope = Envelope(reverse_path=NULL_REVERSE_PATH, forward_paths=(WARD,) * 3)
+    item = SpoolItem(
+        spool_id="s1",
+        envelope=envelope,
+        octets=await desk.blobs.seal(LETTER),
+        message_id="",
+        accepted_at=0,
+        origin=INTERNAL_ORIGIN,
+    )
+    planned = [PlannedRecipient(index, WARD, action) for index, action in enumerate(actions)]
+    attempt = await desk.agent.prepare(LetterInHand(item, desk.blobs), planned)
+    assert [sorted(piece.outcomes) for piece in attempt.pieces] == [[0, 2], [1]]
+    unit = UnitOfWork()
+    attempt.pieces[1].stage(unit)
+    await MemoryCommitter(desk.store).commit(unit)
+    assert (len(await desk.inbox(1)), len(await desk.inbox(2))) == (0, 1)
+    [alone] = (await desk.agent.prepare(LetterInHand(item, desk.blobs), planned[:1])).pieces
+    assert sorted(alone.outcomes) == [0]
