@@ -14,6 +14,7 @@ from datetime import date
 from core.errors import RemoteProtocolError
 from mta.imap.sequence import MAX_NUMBER, STAR, SequenceSet
 
+MAX_MODSEQ = (1 << 63) - 1  # RFC 7162 §7
 MAX_DEPTH = 32  # ours: parentheses in parentheses; CVE-2026-27857 shows why
 
 
@@ -170,6 +171,13 @@ class Cursor:
         value = int(self._match(_NUMBER, "a number is missing").group())
         if value > MAX_NUMBER:
             raise SyntaxInvalid("a number is too large")
+        return value
+
+    def modseq(self, *, zero: bool = False) -> int:
+        """RFC 7162 §7: mod-sequence-value, 1 to 2^63 - 1; mod-sequence-valzer may be 0."""
+        value = int(self._match(_NUMBER, "a modification sequence is missing").group())
+        if value > MAX_MODSEQ or not (value or zero):
+            raise SyntaxInvalid("a modification sequence is 1 to 2^63 - 1")
         return value
 
     def is_sequence_set(self) -> bool:

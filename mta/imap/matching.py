@@ -75,6 +75,8 @@ def compile_key(key: search.Key, view: FolderView) -> Test:
             return _field(name, text)
         case search.Text(text, with_header):
             return _text(text, with_header=with_header)
+        case search.Modified(since):
+            return lambda candidate: candidate.rows.modseqs[candidate.position] >= since
         case search.Not(inner):
             return _not(compile_key(inner, view))
         case search.Or(one, other):
@@ -161,6 +163,21 @@ def _and(tests: list[Test]) -> Test:
         return verdict
 
     return test
+
+
+def asks_modseq(key: search.Key) -> bool:
+    """Whether MODSEQ stands somewhere in this search (RFC 7162 §3.1.5)."""
+    match key:
+        case search.Modified():
+            return True
+        case search.Not(inner):
+            return asks_modseq(inner)
+        case search.Or(one, other):
+            return asks_modseq(one) or asks_modseq(other)
+        case search.And(keys):
+            return any(asks_modseq(inner) for inner in keys)
+        case _:
+            return False
 
 
 @dataclass(frozen=True, slots=True)

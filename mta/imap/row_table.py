@@ -19,7 +19,7 @@ SPARE_SETS = 1024  # ours: sets of flags that are kept beyond twice the number o
 class RowTable:
     """Positions count from zero; they are sequence numbers less one."""
 
-    __slots__ = ("_dates", "_known", "_modseqs", "flag_sets", "kinds", "sizes", "uids")
+    __slots__ = ("_dates", "_known", "flag_sets", "kinds", "modseqs", "sizes", "uids")
 
     def __init__(self) -> None:
         self.uids = array("I")
@@ -28,7 +28,7 @@ class RowTable:
         """For each message, which of `flag_sets` it has."""
         self.flag_sets: list[frozenset[str]] = []
         self._dates = array("q")
-        self._modseqs = array("Q")
+        self.modseqs = array("Q")
         self._known: dict[frozenset[str], int] = {}
 
     def __len__(self) -> int:
@@ -68,7 +68,7 @@ class RowTable:
         self.sizes.extend([row.size for row in rows])
         self.kinds.extend([self._kind(row.flags) for row in rows])
         self._dates.extend([row.internal_date for row in rows])
-        self._modseqs.extend([row.modseq for row in rows])
+        self.modseqs.extend([row.modseq for row in rows])
 
     def change(self, position: int, row: MessageRow) -> bool:
         """Take the flags of this row; whether they are others than before."""
@@ -77,13 +77,13 @@ class RowTable:
         kind = self._kind(row.flags)
         is_other = self.kinds[position] != kind
         self.kinds[position] = kind
-        self._modseqs[position] = row.modseq
+        self.modseqs[position] = row.modseq
         return is_other
 
     def remove(self, positions: Iterable[int]) -> None:
         """Take these messages out; what follows moves up."""
         gone = set(positions)
         kept = [position for position in range(len(self.uids)) if position not in gone]
-        for name in ("uids", "sizes", "kinds", "_dates", "_modseqs"):
+        for name in ("uids", "sizes", "kinds", "_dates", "modseqs"):
             column: array[int] = getattr(self, name)
             setattr(self, name, array(column.typecode, [column[position] for position in kept]))

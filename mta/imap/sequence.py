@@ -39,10 +39,12 @@ class SequenceSet:
 
     def positions_of_uids(self, uids: Sequence[int]) -> list[int]:
         """Zero-based positions in a sorted list of UIDs. UIDs that are not there are no error (RFC 3501 §6.4.8)."""
-        if not uids:
-            return []
+        return self.positions_within(uids, uids[-1]) if uids else []
+
+    def positions_within(self, uids: Sequence[int], largest: int) -> list[int]:
+        """As `positions_of_uids`, where `*` is another number than the last of these."""
         found: list[int] = []
-        for first, last in self.spans(uids[-1]):
+        for first, last in self.spans(largest):
             found.extend(range(bisect_left(uids, first), bisect_right(uids, last)))
         return found
 

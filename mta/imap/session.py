@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from core.bal import Account
 from mta.imap.commands import connection, fetch, folders, listing, messages, search
 from mta.imap.commands.table import Command
+from mta.imap.manner import Manner
 from mta.imap.responses import status_text
 from mta.imap.responses.capability import capabilities
 from mta.imap.responses.status_text import StatusText
@@ -85,6 +86,7 @@ class Session:
     bal_id: int = 0
     """The box that is read; the account's own, until shared boxes are named."""
     view: FolderView | None = None
+    manner: Manner = field(default_factory=Manner)
     login_failures: int = 0
     errors: int = 0
     persons: dict[str, str] = field(default_factory=dict)

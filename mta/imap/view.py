@@ -11,17 +11,22 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
 from core.folder import SYSTEM_FLAGS, Folder, FolderChanges, MessageRow
+from mta.imap.commands.fetch import Item
+from mta.imap.manner import Manner
 from mta.imap.responses import fetch, flags
 from mta.imap.row_table import RowTable
-from mta.imap.sequence import SequenceSet
+from mta.imap.sequence import SequenceSet, compact
 
 
 class FolderView:
     """One selected folder of one session."""
 
-    def __init__(self, folder: Folder, *, read_only: bool, recent_floor: int) -> None:
+    def __init__(
+        self, folder: Folder, *, read_only: bool, recent_floor: int, manner: Manner | None = None
+    ) -> None:
         self.folder = folder
         self.read_only = read_only
+        self.manner = manner or Manner()
         self.recent_floor = recent_floor
         """UIDs from here on are \\Recent for this session (RFC 3501 §2.3.2)."""
         self.modseq = 0
@@ -115,9 +120,12 @@ class FolderView:
         position = self.position_of(row.uid)
         if position is None:
             return
+        is_later = self.rows.modseqs[position] != row.modseq
         if self.rows.change(position, row):
             self._changed.add(row.uid)
             self._learn((row,))
+        elif is_later and self.manner.modseq:
+            self._changed.add(row.uid)  # there and back again: the sequence moved
 
     def _learn(self, rows: Iterable[MessageRow]) -> None:
         for names in {row.flags for row in rows}:
@@ -150,9 +158,11 @@ class FolderView:
             + unseen
             + b"* OK [UIDVALIDITY %d] UIDs valid\r\n" % self.folder.uid_validity
             + b"* OK [UIDNEXT %d] Next UID\r\n" % self.uid_next
+            # RFC 7162 §3.1.2.1
+            + b"* OK [HIGHESTMODSEQ %d] Modification sequences kept\r\n" % self.modseq
         )
 
-    def announce(self, *, may_expunge: bool, with_uid: bool = False) -> bytes:
+    def announce(self, *, may_expunge: bool) -> bytes:
         """The untagged responses that are due and allowed now."""
         out: list[bytes] = []
         if may_expunge and self._gone:
@@ -162,21 +172,29 @@ class FolderView:
             out.append(b"* %d EXISTS\r\n* %d RECENT\r\n" % (self._told, self.recent))
         if self._new_keywords:
             out.append(self.flags_lines())
-        for uid in sorted(self._changed):
-            position = self.position_of(uid)
-            if position is not None:
-                recent = self.is_recent(uid)
-                names = self.rows.flags(position)
-                shown_uid = uid if with_uid else None
-                out.append(fetch.flags_changed(position + 1, names, recent=recent, uid=shown_uid))
-        self._changed.clear()
+        if self._changed:
+            out.append(self.changed_lines(sorted(self._changed)))
+            self._changed.clear()
         return b"".join(out)
 
+    def changed_lines(self, uids: Iterable[int], *, with_uid: bool = False, with_flags: bool = True) -> bytes:
+        """The untagged FETCHes that tell the flags (and sequences) of these messages, those that are here."""
+        # RFC 7162 §3.2.10: a client that is told UIDs of removals is told those of changes too
+        with_uid = with_uid or self.manner.vanished
+        items = (Item.UID,) * with_uid + (Item.FLAGS,) * with_flags + (Item.MODSEQ,) * self.manner.modseq
+        positions = [position for uid in uids if (position := self.position_of(uid)) is not None]
+        return fetch.MetadataPlan(items).lines(self.rows, positions, (), self.first_recent)
+
     def _expunge_lines(self) -> bytes:
-        """RFC 3501 §7.4.1, the highest number first, so that no number shifts under another."""
+        """RFC 3501 §7.4.1, the highest number first, so that no number shifts under another; or RFC 7162 §3.2.10."""
         gone = sorted(position for uid in self._gone if (position := self.position_of(uid)) is not None)
-        lines = [b"* %d EXPUNGE\r\n" % (p + 1) for p in reversed(gone) if p < self._told]
-        self._told -= len(lines)
+        known = [position for position in gone if position < self._told]
+        if self.manner.vanished:
+            uids = compact(self.uids[position] for position in known)
+            lines = [b"* VANISHED %b\r\n" % uids] if known else []
+        else:
+            lines = [b"* %d EXPUNGE\r\n" % (position + 1) for position in reversed(known)]
+        self._told -= len(known)
         self.rows.remove(gone)
         self.audited -= self._gone
         self._changed -= self._gone

@@ -167,9 +167,55 @@ async def _deliver(mail: Any, octets: bytes) -> None:
     await mail.committer.commit(unit)
 
 
+RESYNC = """
+S: ...
+C: l LOGIN paul.test-dune@cabinet.mssante.example dunes
+S: ...
+S: /l OK .*/
+C: e ENABLE QRESYNC
+S: * ENABLED QRESYNC
+S: e OK ENABLE completed
+C: s SELECT INBOX
+S: ...
+S: * OK [HIGHESTMODSEQ 4] Modification sequences kept
+S: s OK [READ-WRITE] SELECT completed
+C: a STORE 1:3 (UNCHANGEDSINCE 3) +FLAGS.SILENT (\\Deleted)
+S: * 1 FETCH (UID 1 MODSEQ (5))
+S: * 2 FETCH (UID 2 MODSEQ (5))
+S: a OK [MODIFIED 3] Some were changed meanwhile
+C: b UID EXPUNGE 2
+S: * VANISHED 2
+S: b OK [HIGHESTMODSEQ 6] EXPUNGE completed
+C: c UID MOVE 1 Archive
+S: /\\* OK \\[COPYUID \\d+ 1 1\\] Moved/
+S: * VANISHED 1
+S: c OK [HIGHESTMODSEQ 7] MOVE completed
+C: d SEARCH MODSEQ 1
+S: * SEARCH 1 (MODSEQ 4)
+S: d OK SEARCH completed
+C: f UID FETCH 1:* (FLAGS) (CHANGEDSINCE 3 VANISHED)
+S: * VANISHED (EARLIER) 1:2
+S: /\\* 1 FETCH \\(UID 3 FLAGS \\(.*\\) MODSEQ \\(4\\)\\)/
+S: f OK FETCH completed
+C: g STATUS INBOX (HIGHESTMODSEQ)
+S: * STATUS "INBOX" (HIGHESTMODSEQ 7)
+S: g OK STATUS completed
+"""
+
+
 async def test_two_clients_on_one_box_see_the_same(mail: Any, shared: Shared) -> None:
     await _deliver(mail, LETTER)
     await _deliver(mail, b"Subject: large\r\n\r\n" + b"x" * 100_000 + b"\r\n")
+    await _play(shared, DIALOGUE)
+
+
+async def test_a_client_resynchronises(mail: Any, shared: Shared) -> None:
+    for _ in range(3):
+        await _deliver(mail, LETTER)
+    await _play(shared, RESYNC)
+
+
+async def _play(shared: Shared, dialogue: str) -> None:
     tasks: list[asyncio.Task[None]] = []
 
     def connect(number: int) -> MemoryChannel:
@@ -183,7 +229,7 @@ async def test_two_clients_on_one_box_see_the_same(mail: Any, shared: Shared) ->
         return channel
 
     try:
-        await play_text("the dialogue of this file", DIALOGUE, connect)
+        await play_text("a dialogue of this file", dialogue, connect)
     finally:
         for task in tasks:
             task.cancel()

@@ -23,6 +23,7 @@ class Item(enum.Enum):
     BODY = b"BODY"
     BODYSTRUCTURE = b"BODYSTRUCTURE"
     UID = b"UID"
+    MODSEQ = b"MODSEQ"  # RFC 7162 §3.1.4.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,8 @@ class Fetch:
     messages: SequenceSet
     by_uid: bool
     items: tuple[Item | Section, ...]
+    changed_since: int | None = None  # RFC 7162 §3.1.4.1
+    vanished: bool = False  # RFC 7162 §3.2.6
 
 
 _FAST = (Item.FLAGS, Item.INTERNALDATE, Item.RFC822_SIZE)
@@ -84,9 +87,43 @@ def fetch(cursor: Cursor, *, by_uid: bool) -> Fetch:
     else:
         word = cursor.word()
         items.extend(_MACROS.get(word) or (_item(cursor, word),))
+    changed_since, vanished = _modifiers(cursor)
+    if vanished and (not by_uid or changed_since is None):
+        raise SyntaxInvalid("VANISHED is of UID FETCH with CHANGEDSINCE")  # RFC 7162 §3.2.6
+    if changed_since is not None:
+        items.append(Item.MODSEQ)  # RFC 7162 §3.1.4.1
     if by_uid and Item.UID not in items:
         items.insert(0, Item.UID)  # RFC 3501 §6.4.8: the UID is told whether it was asked for or not
-    return Fetch(messages=messages, by_uid=by_uid, items=tuple(dict.fromkeys(items)))
+    return Fetch(
+        messages=messages,
+        by_uid=by_uid,
+        items=tuple(dict.fromkeys(items)),
+        changed_since=changed_since,
+        vanished=vanished,
+    )
+
+
+def _modifiers(cursor: Cursor) -> tuple[int | None, bool]:
+    """RFC 7162 §7: fetch-modifiers, "CHANGEDSINCE" SP mod-sequence-value and "VANISHED"."""
+    changed_since: int | None = None
+    vanished = False
+    if cursor.at_end:
+        return changed_since, vanished
+    cursor.space()
+    if not cursor.open():
+        raise SyntaxInvalid("a list of modifiers is missing")
+    while True:
+        match cursor.word():
+            case b"CHANGEDSINCE" if changed_since is None:
+                cursor.space()
+                changed_since = cursor.modseq(zero=True)
+            case b"VANISHED" if not vanished:
+                vanished = True
+            case _:
+                raise SyntaxInvalid("this modifier is not known")
+        if cursor.close():
+            return changed_since, vanished
+        cursor.space()
 
 
 def _item(cursor: Cursor, word: bytes) -> Item | Section:

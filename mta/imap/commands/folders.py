@@ -8,17 +8,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mta.imap.grammar import Cursor, SyntaxInvalid
+from mta.imap.sequence import SequenceSet
 
-# RFC 3501 §6.3.10; SIZE by RFC 8438
-STATUS_ITEMS = frozenset({b"MESSAGES", b"RECENT", b"UIDNEXT", b"UIDVALIDITY", b"UNSEEN", b"SIZE"})
+# RFC 3501 §6.3.10; SIZE by RFC 8438 §2, HIGHESTMODSEQ by RFC 7162 §3.1.7
+STATUS_ITEMS = frozenset(
+    {b"MESSAGES", b"RECENT", b"UIDNEXT", b"UIDVALIDITY", b"UNSEEN", b"SIZE", b"HIGHESTMODSEQ"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Resync:
+    """RFC 7162 §3.2.5: what a client remembers of the folder. `known` are its UIDs, all when None."""
+
+    uid_validity: int
+    modseq: int
+    known: SequenceSet | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """RFC 3501 §6.3.1 SELECT and §6.3.2 EXAMINE."""
+    """RFC 3501 §6.3.1 SELECT and §6.3.2 EXAMINE, with the parameters of RFC 7162."""
 
     name: bytes
     read_only: bool = False
+    condstore: bool = False
+    resync: Resync | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +98,51 @@ def _name(cursor: Cursor) -> bytes:
     return cursor.astring()
 
 
-def select(cursor: Cursor) -> Select:
-    """RFC 3501 §9: select = "SELECT" SP mailbox."""
-    return Select(_name(cursor))
+def select(cursor: Cursor, *, read_only: bool = False) -> Select:
+    """RFC 7162 §7: select = ("SELECT" / "EXAMINE") SP mailbox [SP "(" select-param *(SP select-param) ")"]."""
+    name = _name(cursor)
+    condstore, resync = False, None
+    if not cursor.at_end:
+        cursor.space()
+        if not cursor.open():
+            raise SyntaxInvalid("a list of parameters is missing")
+        while True:
+            match cursor.word():
+                case b"CONDSTORE":
+                    condstore = True
+                case b"QRESYNC" if resync is None:
+                    resync = _resync(cursor)
+                case _:
+                    raise SyntaxInvalid("this parameter is not known")
+            if cursor.close():
+                break
+            cursor.space()
+    return Select(name, read_only, condstore, resync)
 
 
-def examine(cursor: Cursor) -> Select:
-    """RFC 3501 §9: examine = "EXAMINE" SP mailbox."""
-    return Select(_name(cursor), read_only=True)
+def _resync(cursor: Cursor) -> Resync:
+    """RFC 7162 §7: SP "(" uidvalidity SP mod-sequence-value [SP known-uids] [SP seq-match-data] ")"."""
+    cursor.space()
+    if not cursor.open():
+        raise SyntaxInvalid("QRESYNC has a list")
+    uid_validity = cursor.number()
+    cursor.space()
+    modseq = cursor.modseq()
+    known: SequenceSet | None = None
+    while not cursor.close():
+        cursor.space()
+        if cursor.is_sequence_set() and known is None:
+            known = cursor.sequence_set()
+        elif cursor.open():
+            # seq-match-data helps servers that forget removals; ours remembers each of them
+            cursor.sequence_set()
+            cursor.space()
+            cursor.sequence_set()
+            if not cursor.close() or not cursor.peek(b")"):
+                raise SyntaxInvalid("a parenthesis is missing")
+        else:
+            raise SyntaxInvalid("QRESYNC has two to four values")
+    return Resync(uid_validity, modseq, known)
 
 
 def create(cursor: Cursor) -> Create:

@@ -39,6 +39,7 @@ class Store:
     operation: str
     silent: bool
     flags: tuple[str, ...]
+    unchanged_since: int | None = None  # RFC 7162 §3.1.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +74,19 @@ def uid_expunge(cursor: Cursor) -> Expunge:
 
 
 def store(cursor: Cursor, *, by_uid: bool) -> Store:
-    """RFC 3501 §9: store = "STORE" SP sequence-set SP store-att-flags."""
+    """RFC 7162 §7: store = "STORE" SP sequence-set [SP "(" "UNCHANGEDSINCE" SP n ")"] SP store-att-flags."""
     cursor.space()
     messages = cursor.sequence_set()
     cursor.space()
+    unchanged_since = None
+    if cursor.open():
+        if cursor.word() != b"UNCHANGEDSINCE":
+            raise SyntaxInvalid("this modifier is not known")
+        cursor.space()
+        unchanged_since = cursor.modseq(zero=True)
+        if not cursor.close():
+            raise SyntaxInvalid("a parenthesis is missing")
+        cursor.space()
     sign = "add" if cursor.accept(b"+") else "remove" if cursor.accept(b"-") else "replace"
     word = cursor.word()
     if word not in (b"FLAGS", b"FLAGS.SILENT"):
@@ -84,7 +94,12 @@ def store(cursor: Cursor, *, by_uid: bool) -> Store:
     cursor.space()
     flags = _flags(cursor)
     return Store(
-        messages=messages, by_uid=by_uid, operation=sign, silent=word == b"FLAGS.SILENT", flags=flags
+        messages=messages,
+        by_uid=by_uid,
+        operation=sign,
+        silent=word == b"FLAGS.SILENT",
+        flags=flags,
+        unchanged_since=unchanged_since,
     )
 
 

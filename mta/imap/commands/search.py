@@ -80,6 +80,13 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Modified:
+    """MODSEQ: changed at this modification sequence or later (RFC 7162 §3.1.5)."""
+
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
 class Not:
     """NOT key."""
 
@@ -101,7 +108,7 @@ class And:
     keys: tuple[Key, ...]
 
 
-Key = All | Flag | Recent | Day | Size | Messages | Field | Text | Not | Or | And
+Key = All | Flag | Recent | Day | Size | Messages | Field | Text | Modified | Not | Or | And
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +217,20 @@ class _Reader:
                 return Size(cursor.number(), larger=word == b"LARGER")
             case b"UID":
                 return Messages(cursor.sequence_set(), True)
+            case b"MODSEQ":
+                return self._modified()
         raise SyntaxInvalid("this search key is not known")
+
+    def _modified(self) -> Modified:
+        """RFC 7162 §7: [entry-name SP ("priv" / "shared" / "all") SP] mod-sequence-valzer; one sequence for all."""
+        cursor = self._cursor
+        if cursor.peek(b'"'):
+            cursor.string()
+            cursor.space()
+            if cursor.word() not in (b"PRIV", b"SHARED", b"ALL"):
+                raise SyntaxInvalid("an entry is private, shared or both")
+            cursor.space()
+        return Modified(cursor.modseq(zero=True))
 
     def _text(self) -> str:
         needle = self._cursor.astring()

@@ -63,7 +63,7 @@ _PARSERS: dict[bytes, Callable[[Cursor], Command]] = {
     b"LOGIN": connection.login,
     b"ENABLE": connection.enable,
     b"SELECT": folders.select,
-    b"EXAMINE": folders.examine,
+    b"EXAMINE": partial(folders.select, read_only=True),
     b"CREATE": folders.create,
     b"DELETE": folders.delete,
     b"RENAME": folders.rename,

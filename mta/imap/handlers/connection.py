@@ -52,7 +52,9 @@ async def start_tls(conversation: Conversation, command: connection.StartTls) ->
 
 async def enable(conversation: Conversation, command: connection.Enable) -> bytes:
     """RFC 5161 §3.1: names that are not known are ignored; mutt asks for UTF8=ACCEPT unseen."""
-    conversation.tell(b"* ENABLED\r\n")
+    manner = conversation.session.manner
+    enabled = [name for name in dict.fromkeys(command.names) if manner.enable(name)]
+    conversation.tell(b" ".join((b"* ENABLED", *enabled)) + b"\r\n")
     return b"OK ENABLE completed"
 
 

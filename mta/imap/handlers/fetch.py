@@ -17,7 +17,7 @@ from mta.imap.handlers.declined import Declined, Ended
 from mta.imap.parts import PartTable
 from mta.imap.responses import fetch as responses
 from mta.imap.responses import status_text
-from mta.imap.sequence import compact
+from mta.imap.sequence import SequenceSet, compact
 
 if TYPE_CHECKING:
     from mta.imap.conversation import Conversation
@@ -33,9 +33,19 @@ _MESSAGE_ID = re.compile(rb'"(<[^"\\]{1,998}>)"\)\Z')  # the last field of an EN
 
 async def fetch(conversation: Conversation, command: Fetch) -> bytes:
     """RFC 3501 §6.4.5."""
-    positions = conversation.view.positions(command.messages, by_uid=command.by_uid)
+    view, manner = conversation.view, conversation.session.manner
+    positions = view.positions(command.messages, by_uid=command.by_uid)
     if positions is None:
         raise Declined(status_text.NO_SUCH_NUMBER)
+    if command.vanished and not manner.vanished:
+        raise Declined(status_text.NOT_ENABLED)  # RFC 7162 §3.2.6
+    if Item.MODSEQ in command.items:
+        manner.modseq = True  # RFC 7162 §3.1: using it enables it
+    if command.changed_since is not None:
+        since, modseqs = command.changed_since, view.rows.modseqs
+        positions = [position for position in positions if modseqs[position] > since]
+        if command.vanished:
+            await tell_vanished(conversation, since, command.messages)
     plain = [item for item in command.items if isinstance(item, Item)]
     sections = [item for item in command.items if isinstance(item, Section)]
     if sections:
@@ -45,6 +55,18 @@ async def fetch(conversation: Conversation, command: Fetch) -> bytes:
     if not whole and not command.by_uid:
         raise Declined(status_text.EXPUNGE_ISSUED)  # RFC 2180 §4.1.2
     return b"OK FETCH completed"
+
+
+async def tell_vanished(conversation: Conversation, since: int, known: SequenceSet | None) -> None:
+    """RFC 7162 §3.2.10: the UIDs, among those that the client knows, that went after this sequence."""
+    view = conversation.view
+    changes = await conversation.ports.store.changes(view.folder.folder_id, max(since, 1))
+    # What went while the folder was open is told later, as of now and not as EARLIER.
+    gone = [uid for uid in sorted(changes.vanished) if view.position_of(uid) is None]
+    if known is not None:
+        gone = [gone[position] for position in known.positions_within(gone, view.uid_next - 1)]
+    if gone:
+        conversation.tell(b"* VANISHED (EARLIER) %b\r\n" % compact(gone))
 
 
 async def load_summaries(conversation: Conversation, uids: Sequence[int]) -> list[Summary | None]:
@@ -96,7 +118,8 @@ class _Bodies:
         self._view = conversation.view
         self._store = conversation.ports.store
         self._plan = responses.MetadataPlan(plain)
-        self._with_flags = responses.MetadataPlan([*plain, Item.FLAGS])
+        told = [*plain, Item.FLAGS, *([Item.MODSEQ] if conversation.session.manner.modseq else [])]
+        self._with_flags = responses.MetadataPlan(list(dict.fromkeys(told)))
         self._sections = sections
         self._sets_seen = not self._view.read_only and any(not section.peek for section in sections)
         self._shows_content = any(section.shows_content for section in sections)

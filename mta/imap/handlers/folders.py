@@ -11,6 +11,7 @@ from core.folder import INBOX, SPECIAL_USES, Folder
 from mta.imap import names
 from mta.imap.commands import folders, messages
 from mta.imap.handlers.declined import Declined
+from mta.imap.handlers.fetch import tell_vanished
 from mta.imap.responses import folders as responses
 from mta.imap.responses import status_text
 from mta.imap.view import FolderView
@@ -18,6 +19,7 @@ from mta.imap.view import FolderView
 if TYPE_CHECKING:
     from mta.imap.conversation import Conversation
 
+SLICE = 500  # messages of one step of a resynchronisation
 MAX_FOLDERS = 2000  # ours: folders of one box
 
 
@@ -46,17 +48,34 @@ async def select(conversation: Conversation, command: folders.Select) -> bytes:
     await conversation.leave_folder()
     if was_open:
         conversation.tell(b"* OK [CLOSED] Previous folder closed\r\n")  # RFC 7162 §3.2.11
+    manner = conversation.session.manner
+    if command.resync is not None and not manner.vanished:
+        raise Declined(status_text.NOT_ENABLED)  # RFC 7162 §3.2.5
+    manner.modseq = manner.modseq or command.condstore
     await _check_open(conversation)
     folder = await existing(conversation, command.name)
     floor = folder.recent_floor
     if not command.read_only:
         floor = await conversation.ports.store.claim_recent(folder.folder_id)
-    view = FolderView(folder, read_only=command.read_only, recent_floor=floor)
+    view = FolderView(folder, read_only=command.read_only, recent_floor=floor, manner=manner)
     await conversation.enter_folder(view)
     conversation.tell(view.opening_lines())
+    if command.resync is not None and command.resync.uid_validity == folder.uid_validity:
+        await _resynchronise(conversation, command.resync)
     if command.read_only:
         return b"OK [READ-ONLY] EXAMINE completed"
     return b"OK [READ-WRITE] SELECT completed"
+
+
+async def _resynchronise(conversation: Conversation, resync: folders.Resync) -> None:
+    """RFC 7162 §3.2.5.1: what went and what changed since the client was last here."""
+    view = conversation.view
+    await tell_vanished(conversation, resync.modseq, resync.known)
+    positions = range(len(view)) if resync.known is None else resync.known.positions_of_uids(view.uids)
+    modseqs, uids = view.rows.modseqs, view.uids
+    changed = [uids[position] for position in positions if modseqs[position] > resync.modseq]
+    for start in range(0, len(changed), SLICE):
+        await conversation.pour(view.changed_lines(changed[start : start + SLICE]))
 
 
 async def _check_open(conversation: Conversation) -> None:
@@ -159,6 +178,8 @@ async def subscribe(conversation: Conversation, command: folders.Subscribe) -> b
 async def status(conversation: Conversation, command: folders.Status) -> bytes:
     """RFC 3501 §6.3.10."""
     folder = await existing(conversation, command.name)
+    if b"HIGHESTMODSEQ" in command.items:
+        conversation.session.manner.modseq = True  # RFC 7162 §3.1: using it enables it
     counts = await conversation.ports.store.status(folder.folder_id)
     conversation.tell(responses.status_line(folder.name, command.items, counts))
     return b"OK STATUS completed"

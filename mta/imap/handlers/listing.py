@@ -44,6 +44,8 @@ async def list_folders(conversation: Conversation, command: listing.List) -> byt
         conversation.tell(responses.DELIMITER)
         return b"OK LIST completed"
     store, session = conversation.ports.store, conversation.session
+    if b"HIGHESTMODSEQ" in command.status_items:
+        session.manner.modseq = True  # RFC 7162 §3.1: using it enables it
     wants_subscriptions = b"SUBSCRIBED" in command.selection | command.returned
     subscriptions = await store.subscriptions(session.bal_id) if wants_subscriptions else ()
     tree = _tree(await store.folders(session.bal_id), subscriptions)

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from core.audit import AuditEvent, AuditKind
-from core.folder import Folder, MessageRow
+from core.folder import Folder
 from core.ports import FlagChange
 from mta.imap.commands import messages
 from mta.imap.handlers.declined import Declined
 from mta.imap.handlers.folders import check_room, record_removed, target
-from mta.imap.responses import fetch as responses
 from mta.imap.responses import flags, status_text
 from mta.imap.sequence import SequenceSet, compact
+from mta.imap.view import FolderView
 
 if TYPE_CHECKING:
     from mta.imap.conversation import Conversation
@@ -49,28 +49,34 @@ async def store(conversation: Conversation, command: messages.Store) -> bytes:
     new = {name.lower() for name in names if not flags.is_system(name)} - view.keywords.keys()
     if len(view.keywords) + len(new) > MAX_KEYWORDS and command.operation != "remove":
         raise Declined(status_text.LIMIT)
-    change = FlagChange(operation=command.operation, flags=names)
+    if command.unchanged_since is not None:
+        conversation.session.manner.modseq = True  # RFC 7162 §3.1: using it enables it
+    tells_modseq = conversation.session.manner.modseq
+    change = FlagChange(operation=command.operation, flags=names, unchanged_since=command.unchanged_since)
+    modified: list[int] = []
     for start in range(0, len(uids), SLICE):
         some = uids[start : start + SLICE]
-        after, _ = await conversation.ports.store.store_flags(view.folder.folder_id, some, change)
+        after, left = await conversation.ports.store.store_flags(view.folder.folder_id, some, change)
+        modified += left
         view.absorb_rows(after)
         if view.has_new_keywords:
             conversation.tell(view.flags_lines())  # RFC 3501 §7.2.6: before a flag is used
-        if not command.silent:
-            await conversation.pour(_flags_lines(conversation, after, with_uid=command.by_uid))
+        if tells_modseq or not command.silent:
+            # RFC 7162 §3.1.3: even .SILENT tells the sequence
+            told = [row.uid for row in after]
+            lines = view.changed_lines(told, with_uid=command.by_uid, with_flags=not command.silent)
+            await conversation.pour(lines)
+    if modified:
+        return b"OK [MODIFIED %b] Some were changed meanwhile" % _named(view, modified, by_uid=command.by_uid)
     return b"OK STORE completed"
 
 
-def _flags_lines(conversation: Conversation, rows: Sequence[MessageRow], *, with_uid: bool) -> bytes:
-    view = conversation.view
-    lines: list[bytes] = []
-    for row in rows:
-        position = view.position_of(row.uid)
-        if position is not None:
-            recent = view.is_recent(row.uid)
-            uid = row.uid if with_uid else None
-            lines.append(responses.flags_changed(position + 1, row.flags, recent=recent, uid=uid))
-    return b"".join(lines)
+def _named(view: FolderView, uids: Sequence[int], *, by_uid: bool) -> bytes:
+    """The messages as the command named them, by UID or by number."""
+    if by_uid:
+        return compact(uids)
+    positions = (view.position_of(uid) for uid in uids)
+    return compact(position + 1 for position in positions if position is not None)
 
 
 async def copy(conversation: Conversation, command: messages.Copy) -> bytes:
@@ -100,7 +106,7 @@ async def copy(conversation: Conversation, command: messages.Copy) -> bytes:
     # RFC 6851 §4.3: COPYUID stands in an untagged OK, before the EXPUNGEs
     conversation.tell(b"* OK %b Moved\r\n" % code)
     view.vanish(old for old, _ in pairs)
-    return done
+    return await _with_highest(conversation, done)
 
 
 async def _record_copied(
@@ -130,7 +136,15 @@ async def expunge(conversation: Conversation, command: messages.Expunge) -> byte
     gone = await conversation.ports.store.expunge(view.folder.folder_id, uids)
     view.vanish(gone)
     await record_removed(conversation, view.folder.folder_id, len(gone))
-    return b"OK EXPUNGE completed"
+    return await _with_highest(conversation, b"OK EXPUNGE completed") if gone else b"OK EXPUNGE completed"
+
+
+async def _with_highest(conversation: Conversation, done: bytes) -> bytes:
+    """RFC 7162 §3.2.7: after a removal, up to where a client that resynchronises has now been told everything."""
+    if not conversation.session.manner.vanished:
+        return done
+    await conversation.look()
+    return b"OK [HIGHESTMODSEQ %d] %b" % (conversation.view.modseq, done.removeprefix(b"OK "))
 
 
 async def idle(conversation: Conversation, command: messages.Idle) -> bytes:

@@ -27,14 +27,19 @@ async def search(conversation: Conversation, command: commands.Search) -> bytes:
     """RFC 3501 §6.4.4."""
     view = conversation.view
     _check_numbers(command.key, conversation)
+    if matching.asks_modseq(command.key):
+        conversation.session.manner.modseq = True  # RFC 7162 §3.1: using it enables it
     test = matching.compile_key(command.key, view)
     found, undecided = await _by_rows(conversation, test)
     if undecided:
         found += await _Reading(conversation, test, matching.needs(command.key)).run(undecided)
     found.sort()
     numbers = [view.uids[p] for p in found] if command.by_uid else [p + 1 for p in found]
+    told = b"".join([b" %d" % number for number in numbers])
+    if found and matching.asks_modseq(command.key):
+        told += b" (MODSEQ %d)" % max(view.rows.modseqs[position] for position in found)  # RFC 7162 §3.1.5
     # RFC 3501 §7.2.5: an empty result is told too
-    conversation.tell(b"* SEARCH%b\r\n" % b"".join([b" %d" % number for number in numbers]))
+    conversation.tell(b"* SEARCH%b\r\n" % told)
     return b"OK SEARCH completed"
 
 

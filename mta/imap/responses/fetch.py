@@ -79,6 +79,9 @@ def _column(item: Item, table: RowTable, positions: Sequence[int], first_recent:
         case Item.RFC822_SIZE:
             sizes = table.sizes
             return [sizes[position] for position in positions]
+        case Item.MODSEQ:
+            modseqs = table.modseqs
+            return [modseqs[position] for position in positions]
         case Item.INTERNALDATE:
             return [internal_date(table.date(position)) for position in positions]
         case _:
@@ -102,6 +105,8 @@ def _flags_column(table: RowTable, positions: Sequence[int], first_recent: int) 
 def _template(item: Item) -> bytes:
     if item is Item.FLAGS:
         return b"FLAGS (%b)"
+    if item is Item.MODSEQ:
+        return b"MODSEQ (%d)"  # RFC 7162 §7: fetch-mod-resp
     name: bytes = item.value
     return name + (b" %d" if item in (Item.UID, Item.RFC822_SIZE) else b" %b")
 
@@ -120,11 +125,3 @@ def section(asked: Section, octets: bytes | None, following: int = 0) -> bytes:
     if octets is None:
         return asked.label + b" NIL"
     return b"%b {%d}\r\n%b" % (asked.label, len(octets) + following, octets)
-
-
-def flags_changed(number: int, names: frozenset[str], *, recent: bool, uid: int | None) -> bytes:
-    """The untagged FETCH that tells new flags, with the UID when it is given (RFC 3501 §6.4.6, §7.4.2)."""
-    text = flags(names, recent=recent)
-    if uid is not None:
-        return b"* %d FETCH (UID %d FLAGS (%b))\r\n" % (number, uid, text)
-    return b"* %d FETCH (FLAGS (%b))\r\n" % (number, text)

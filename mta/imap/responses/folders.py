@@ -33,6 +33,7 @@ def status_line(name: str, items: tuple[bytes, ...], status: FolderStatus) -> by
         b"UIDVALIDITY": status.uid_validity,
         b"UNSEEN": status.unseen,
         b"SIZE": status.size,
+        b"HIGHESTMODSEQ": status.highest_modseq,
     }
     told = b" ".join(b"%b %d" % (item, values[item]) for item in items)
     return b"* STATUS %b (%b)\r\n" % (folder_name(name), told)
