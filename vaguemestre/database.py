@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,8 @@ class Database:
         self._writer = self._engine(self._url, writer=True)
         self._reader = self._engine(self._url, writer=False)
         self._writer_lock = asyncio.Lock()
+        self.on_fatal: Callable[[FatalStoreError], None] = lambda error: None
+        """Called when a read finds that the store cannot be trusted; the committer tells of writes."""
 
     @property
     def is_sqlite(self) -> bool:
@@ -172,7 +174,10 @@ class Database:
                 finally:
                     await connection.exec_driver_sql("ROLLBACK")
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-            raise translated(error) from error
+            meaning = translated(error)
+            if isinstance(meaning, FatalStoreError):
+                self.on_fatal(meaning)
+            raise meaning from error
 
     # --- writing (the committer only) ------------------------------------------------------------------------
     @asynccontextmanager

@@ -219,6 +219,7 @@ class Node:
         clockwork.every("refusals", REFUSALS_SECONDS, self._tell_refusals)
         clockwork.every("keys", 60.0, self._forget_keys)
         clockwork.every("certificates", 60.0, self._material.alarm)
+        clockwork.every("search", INDEX_SECONDS, self._tend_index)
         clockwork.every("blobs", 3600.0, self._sweep)
         await self._open_doors()
         await operator.audit.append(AuditEvent(kind=AuditKind.STARTED, facts={"node": self._node_name}))

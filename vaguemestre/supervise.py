@@ -4,7 +4,8 @@ What it is: how the loop is made (uvloop under Twisted's asyncio reactor), which
 status the process leaves. What it is not: what runs on it (`vaguemestre.wiring`). Start at `serve`.
 
 SIGTERM and SIGINT drain and leave with 0; SIGHUP reloads certificates, CRLs and the trust list. A store that
-cannot be trusted any more ends the process at once with 74 (EX_IOERR): a failed fsync is never tried again.
+cannot be trusted any more ends the process at once with 74 (EX_IOERR): a failed fsync is never tried again. A task
+beside the doors that ends by itself (a bug) drains and leaves with 70 (EX_SOFTWARE): the service manager starts anew.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from core.errors import ConfigurationError, FatalStoreError, GatewayError, Tempo
 from vaguemestre.config.schema import Configuration
 from vaguemestre.observability.logging import configure
 
-EX_IOERR = 74  # sysexits.h
+EX_SOFTWARE = 70  # sysexits.h
+EX_IOERR = 74
 EX_TEMPFAIL = 75
 EX_CONFIG = 78
 LAG_PERIOD = 0.5  # seconds between two looks at how late the loop wakes
@@ -61,13 +63,14 @@ class _Life:
         self._configuration = configuration
         self._loop = loop
         self._over = asyncio.Event()
+        self._status = 0
 
     async def live(self, reactor: Any) -> int:
         """Build, start, wait, drain; stop the reactor last."""
         from vaguemestre.node import Node
 
         try:
-            node = await Node.open(self._configuration, self._on_fatal)
+            node = await Node.open(self._configuration, self._on_fatal, self._on_broken)
             try:
                 for number in (signal.SIGTERM, signal.SIGINT):
                     self._loop.add_signal_handler(number, self._over.set)
@@ -85,7 +88,7 @@ class _Life:
         finally:
             reactor.stop()
         _log.info("stopped", component=self._configuration.operator.node)
-        return 0
+        return self._status
 
     async def _watch(self, node: Any) -> None:
         while not self._over.is_set():
@@ -95,6 +98,11 @@ class _Life:
                     await self._over.wait()
             except TimeoutError:
                 node.metrics.loop_lag.set(max(0.0, self._loop.time() - due))
+
+    def _on_broken(self, _task: str) -> None:
+        """A task that must not end has ended; it was logged. What is under way is brought to its end."""
+        self._status = EX_SOFTWARE
+        self._over.set()
 
     def _on_fatal(self, error: FatalStoreError) -> None:
         _log.critical("store-failed", error=type(error).__name__)

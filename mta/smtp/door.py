@@ -8,7 +8,7 @@ from typing import Protocol
 
 from core.clock import Clock
 from core.ports import TlsContexts
-from mta.rooms import Listener, Rooms
+from mta.rooms import Listener, Rooms, Session
 from mta.smtp import extensions
 from mta.smtp.limits import ConnectionLimits, OctetBudget
 from mta.smtp.metrics import NoMetrics, SmtpMetrics
@@ -17,6 +17,8 @@ from mta.smtp.settings import SmtpSettings
 
 class Connection(Protocol):
     """What the listener may ask of one of its connections."""
+
+    session: Session
 
     def stop(self) -> None:
         """The server closes: end now when idle, else after the letter that is under way."""
@@ -52,6 +54,13 @@ class Door:
     def __post_init__(self) -> None:
         object.__setattr__(self, "limits", ConnectionLimits(self.settings))
         object.__setattr__(self, "octets", OctetBudget(self.settings.max_octets_in_flight))
+
+    def end_sessions_of(self, bal_id: int) -> None:
+        """The box was suspended or closed, or its password changed: its sessions end, a letter under way first."""
+        for connection in tuple(self.connections):
+            account = connection.session.account
+            if account is not None and account.bal.bal_id == bal_id:
+                connection.stop()
 
     def context(self) -> ssl.SSLContext:
         """The TLS material of the moment, so that a reload reaches the next connection."""

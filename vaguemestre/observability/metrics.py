@@ -82,7 +82,20 @@ class Metrics:
             "vaguemestre_held_total", "Letters held for a person to look at", registry=self.registry
         )
         self.trust_list_age = Gauge(
-            "vaguemestre_trust_list_age_seconds", "Age of the trust list in force", registry=self.registry
+            "vaguemestre_trust_list_age_seconds",
+            "Since the source last confirmed the trust list in force",
+            registry=self.registry,
+        )
+        self.trust_list_generated_age = Gauge(
+            "vaguemestre_trust_list_generated_age_seconds",
+            "Since the trust list in force was made",
+            registry=self.registry,
+        )
+        self.trust_list_freshness = Gauge(
+            "vaguemestre_trust_list_freshness",
+            "1 for what the trust list in force is now, 0 for what it is not",
+            ["freshness"],
+            registry=self.registry,
         )
         self.trust_list_entries = Gauge(
             "vaguemestre_trust_list_entries", "Entries of the trust list in force", registry=self.registry
