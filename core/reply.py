@@ -372,6 +372,20 @@ HELD_FOR_OPERATOR = _reply(
     "Kept here until an operator has looked at it",
     "Conservé ici jusqu'à l'examen d'un exploitant",
 )
+SEAL_NOT_NOW = _reply(
+    "SEAL_NOT_NOW",
+    451,
+    "4.7.5",
+    "This letter must be sealed and cannot be now, it will be tried again",
+    "Cette lettre doit être scellée et ne peut l'être maintenant, nouvel essai à venir",
+)
+SEAL_IMPOSSIBLE = _reply(
+    "SEAL_IMPOSSIBLE",
+    550,
+    "5.7.4",
+    "This letter must be sealed for this domain, which opens no seal of ours",
+    "Cette lettre doit être scellée pour ce domaine, qui n'ouvre aucun de nos sceaux",
+)
 DOMAIN_LEFT_TRUST = _reply(
     "DOMAIN_LEFT_TRUST",
     550,

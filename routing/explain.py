@@ -9,7 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-from core.plan import Action, Admission, Admit, DeliverToMailbox, Reason, Refuse, RelayTo
+from core.plan import (
+    Action,
+    Admission,
+    Admit,
+    DeliverToMailbox,
+    KeySource,
+    LeaveAsIs,
+    Reason,
+    Refuse,
+    RelayTo,
+    SealKind,
+    SealWith,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +112,74 @@ SENTENCES: dict[Reason, Sentence] = {
         "somebody with nearly the same name has another box: check the recipient",
         "une personne au nom presque identique a une autre boîte : vérifiez le destinataire",
     ),
+    Reason.SEAL_REQUIRED: Sentence(
+        "a seal is required for this domain, and it opens one",
+        "un sceau est exigé pour ce domaine, et il l'ouvre",
+    ),
+    Reason.SEAL_POSSIBLE: Sentence("this domain opens a seal", "ce domaine ouvre un sceau"),
+    Reason.SEAL_AROUND_CLIENT_SIGNATURE: Sentence(
+        "a seal is required; it goes around the author's own signature, which stays as it is",
+        "un sceau est exigé ; il entoure la signature de l'auteur, qui reste telle quelle",
+    ),
+    Reason.SEAL_MADE_BY_CLIENT: Sentence(
+        "the author's software encrypted the letter already",
+        "le logiciel de l'auteur a déjà chiffré la lettre",
+    ),
+    Reason.SEAL_SIGNED_BY_CLIENT: Sentence(
+        "the author's software signed the letter, and a seal would hide that signature",
+        "le logiciel de l'auteur a signé la lettre, et un sceau cacherait cette signature",
+    ),
+    Reason.SEAL_STAYS_AT_HOME: Sentence(
+        "the letter does not leave this operator", "la lettre ne quitte pas cet opérateur"
+    ),
+    Reason.SEAL_OFF: Sentence(
+        "seals are off for this domain by configuration", "le scellement est désactivé pour ce domaine"
+    ),
+    Reason.SEAL_OFF_BY_PROFILE: Sentence(
+        "in the profile mssante, a domain that declares no seal gets none",
+        "dans le profil mssante, un domaine qui ne déclare pas de sceau n'en reçoit pas",
+    ),
+    Reason.SEAL_NOT_DECLARED: Sentence(
+        "the annuaire des sceaux has no entry for this domain, and no key is configured",
+        "l'annuaire des sceaux ne connaît pas ce domaine, et aucune clé n'est configurée",
+    ),
+    Reason.SEAL_DECLARED_NONE: Sentence(
+        "this domain declares that it opens no seal", "ce domaine déclare n'ouvrir aucun sceau"
+    ),
+    Reason.SEAL_LIST_STALE: Sentence(
+        "the annuaire des sceaux is too old to tell; refresh it",
+        "l'annuaire des sceaux est trop ancien pour le dire ; rafraîchissez-le",
+    ),
+    Reason.SEAL_ENTRY_OUT_OF_DATES: Sentence(
+        "this domain's entry in the annuaire des sceaux is out of its dates",
+        "l'entrée de ce domaine dans l'annuaire des sceaux est hors de ses dates",
+    ),
+    Reason.SEAL_NO_KEY: Sentence(
+        "this domain's entry holds no key of the kind it declares",
+        "l'entrée de ce domaine n'a pas de clé du genre qu'elle déclare",
+    ),
+    Reason.SEAL_KEY_EXPIRED: Sentence(
+        "this domain's certificate or key is expired", "le certificat ou la clé de ce domaine a expiré"
+    ),
+    Reason.SEAL_KEY_REFUSED: Sentence(
+        "this domain's certificate is not of our authorities, too weak, or not for this use",
+        "le certificat de ce domaine n'est pas de nos autorités, trop faible, ou pas pour cet usage",
+    ),
+    Reason.SEAL_KEY_REVOKED: Sentence(
+        "this domain's certificate or key is revoked", "le certificat ou la clé de ce domaine est révoqué"
+    ),
+    Reason.SEAL_REVOCATION_UNKNOWN: Sentence(
+        "whether this domain's certificate is revoked cannot be told now; fetch the CRLs",
+        "on ne peut dire si le certificat de ce domaine est révoqué ; récupérez les CRL",
+    ),
+    Reason.SEAL_NO_OWN_KEY: Sentence(
+        "we have no valid key to sign with; see `vaguemestre certs check`",
+        "nous n'avons pas de clé valable pour signer ; voyez `vaguemestre certs check`",
+    ),
+    Reason.SEAL_TOO_BIG: Sentence(
+        "sealed, the letter would be larger than this domain takes",
+        "scellée, la lettre serait plus grande que ce domaine ne l'accepte",
+    ),
 }
 
 
@@ -141,3 +221,34 @@ def explain_action(action: Action) -> Sentence:
             )
         case _:
             assert_never(action)
+
+
+_SEALS = {SealKind.NONE: "", SealKind.SMIME: "S/MIME", SealKind.OPENPGP: "OpenPGP"}
+_SOURCES = {
+    KeySource.SEALS_LIST: Sentence("from the annuaire des sceaux", "de l'annuaire des sceaux"),
+    KeySource.CONFIGURED: Sentence("from the configuration", "de la configuration"),
+}
+SHOWN_FINGERPRINT = 16  # characters: enough to tell two certificates of one domain apart
+
+
+def explain_seal(decision: SealWith | LeaveAsIs | Refuse) -> Sentence:
+    """Which seal, for which certificate, found where and why; or why none."""
+    why = SENTENCES[decision.reason]
+    match decision:
+        case SealWith(kind=kind, domain=domain, recipient=recipient, source=source):
+            seal, key, where = _SEALS[kind], recipient[:SHOWN_FINGERPRINT], _SOURCES[source]
+            subject = Sentence("; the subject stays readable", " ; l'objet reste lisible")
+            rest = subject if decision.subject_readable else Sentence("", "")
+            return Sentence(
+                f"sealed by {seal} for {domain} (key {key}, {where.english}): {why.english}{rest.english}",
+                f"scellé en {seal} pour {domain} (clé {key}, {where.french}) : {why.french}{rest.french}",
+            )
+        case LeaveAsIs():
+            return Sentence(
+                f"not sealed, under mutual TLS only: {why.english}",
+                f"non scellé, sous TLS mutuel seulement : {why.french}",
+            )
+        case Refuse():
+            return explain_action(decision)
+        case _:
+            assert_never(decision)
