@@ -191,10 +191,10 @@ class TestRefused:
 
     def test_twelve_defects_cost_less_than_two_seconds(self, space: Any) -> None:
         verifier, der = space.verifier(), by_hand(space, extensions=[CLIENT])[:-1] + b"\x00"
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in range(12):
             refused(verifier, der, space.clock.now())
-        assert time.perf_counter() - start < 2
+        assert time.process_time() - start < 2
 
     @given(st.binary(max_size=400))
     @settings(max_examples=60, deadline=None)

@@ -67,9 +67,9 @@ def test_hostile_input_costs_less_than_a_second() -> None:
         + b"<b/>" * 20_000
         + b"</a>"
     )
-    start = time.perf_counter()
+    start = time.process_time()
     parse_xml(crowd)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @given(st.binary(max_size=200))

