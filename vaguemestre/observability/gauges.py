@@ -118,7 +118,8 @@ class Gauges:
         """The alarm of a list that nobody confirms any more (threat F19)."""
         for each in type(freshness):
             self._metrics.trust_list_freshness.labels(each.value).set(each is freshness)
-        _log.warning("trust-list-freshness", component="trust-list", reason=freshness.value)
+        tell = _log.info if freshness.value == "fresh" else _log.warning
+        tell("trust-list-freshness", component="trust-list", reason=freshness.value)
 
     def _scheduler(self) -> str:
         ago = self._operator.clock.monotonic() - self._looked_at
