@@ -18,6 +18,7 @@ import structlog
 from core.clock import Clock
 from core.errors import FatalStoreError, GatewayError
 from mta.spool.item import Claim
+from mta.spool.retry import HOUR
 from mta.spool.store import SpoolStore
 
 _log = structlog.get_logger()
@@ -31,6 +32,9 @@ class SchedulerSettings:
 
     look_every: float = 2.0
     """Longest wait between two looks: an operator's `queue retry` in another process is found within it."""
+    longest_wait: float = HOUR
+    """The longest wait between two attempts. What seems to wait more than twice as long is due: jitter does not
+    reach so far, so the clock was set back."""
     forget_seen_every: float = 3600.0
     """How often the keys of letters seen long ago are removed."""
 
@@ -101,13 +105,14 @@ class Scheduler:
         """One look: renew leases, take what is due, tidy. Gives the seconds until the next is needed."""
         await self._renew()
         now = self._spool.now()
-        lanes = await self._spool.lanes()
+        horizon = now + 2 * self._settings.longest_wait
+        lanes = await self._spool.lanes(horizon)
         wants = [
             (domain, min(room, MAX_TAKEN))
             for domain, due in lanes
             if due <= now and (room := self._worker.room_for(domain)) > 0
         ]
-        taken = await self._spool.take(wants) if wants else []
+        taken = await self._spool.take(wants, horizon) if wants else []
         for claim in taken:
             self._worker.take(claim)
         await self._tidy()

@@ -9,14 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from core.errors import PermanentError
 from core.unit_of_work import Change
+from mta.spool.changes import (
+    ChangeRecipient,
+    ForgetSeen,
+    MarkSeen,
+    PutItem,
+    RecoverLeases,
+    RenewLeases,
+    TakeDue,
+)
 from mta.spool.item import ENDS, State
 
 METADATA = sa.MetaData()
@@ -74,84 +82,6 @@ class ReadableDatabase(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class SpoolChange(Change):
-    """Base of the changes of the spool."""
-
-    applier: ClassVar[str] = "spool"
-
-
-@dataclass(slots=True)
-class PutItem(SpoolChange):
-    """A new item and its recipients, as rows."""
-
-    item: dict[str, Any]
-    recipients: list[dict[str, Any]]
-
-    @property
-    def weight(self) -> int:
-        """Rows to write."""
-        return 1 + len(self.recipients)
-
-
-@dataclass(slots=True)
-class MarkSeen(SpoolChange):
-    """Remember that these keys were received."""
-
-    keys: Sequence[bytes]
-    at: float
-
-
-@dataclass(slots=True)
-class ChangeRecipient(SpoolChange):
-    """What became of one recipient, done under the lease `fence`. `row` holds every column that may change."""
-
-    spool_id: str
-    position: int
-    fence: int
-    row: dict[str, Any]
-
-
-@dataclass(slots=True)
-class TakeDue(SpoolChange):
-    """Lease what is due, at most so many for each domain. `taken` is filled by the applier."""
-
-    owner: str
-    now: float
-    until: float
-    wants: Sequence[tuple[str, int]]
-    taken: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def weight(self) -> int:
-        """Rows to write, at most."""
-        return sum(limit for _, limit in self.wants)
-
-
-@dataclass(slots=True)
-class RenewLeases(SpoolChange):
-    """Move the end of leases that are still held: (spool_id, position, fence)."""
-
-    leases: Sequence[tuple[str, int, int]]
-    until: float
-
-
-@dataclass(slots=True)
-class RecoverLeases(SpoolChange):
-    """Make due at once what an earlier life of this very process slot had leased."""
-
-    slot: str
-    owner: str
-    now: float
-
-
-@dataclass(slots=True)
-class ForgetSeen(SpoolChange):
-    """Remove keys older than this."""
-
-    before: float
-
-
 _UPDATED = ("state", "action", "attempts", "next_due", "owner", "reply", "code", "answer", "delay_reported")
 _INSERT_SEEN = sa.insert(RELAY_SEEN)
 _UPDATE_RECIPIENT = (
@@ -192,6 +122,18 @@ _DUE = (
     .where(
         SPOOL_RECIPIENT.c.domain == sa.bindparam("b_domain"),
         SPOOL_RECIPIENT.c.next_due <= sa.bindparam("b_now"),
+    )
+    .order_by(SPOOL_RECIPIENT.c.next_due)
+    .limit(sa.bindparam("b_limit"))
+    .with_for_update(skip_locked=True)
+)
+# Those whose time is further away than any wait: the clock was set back since. Not those in hand: a lease is renewed.
+_FAR = (
+    sa.select(SPOOL_RECIPIENT)
+    .where(
+        SPOOL_RECIPIENT.c.domain == sa.bindparam("b_domain"),
+        SPOOL_RECIPIENT.c.next_due > sa.bindparam("b_horizon"),
+        SPOOL_RECIPIENT.c.state == State.WAITING.value,
     )
     .order_by(SPOOL_RECIPIENT.c.next_due)
     .limit(sa.bindparam("b_limit"))
@@ -288,8 +230,11 @@ class SpoolStorage:
         change.taken = []
         for domain, limit in sorted(change.wants):
             wanted = {"b_domain": domain, "b_now": change.now, "b_limit": limit}
-            for row in await connection.execute(_DUE, wanted):
-                change.taken.append(dict(row._mapping))
+            rows = (await connection.execute(_DUE, wanted)).all()
+            if len(rows) < limit:
+                wanted = {"b_domain": domain, "b_horizon": change.horizon, "b_limit": limit - len(rows)}
+                rows.extend((await connection.execute(_FAR, wanted)).all())
+            change.taken.extend(dict(row._mapping) for row in rows)
         if not change.taken:
             return
         await connection.execute(
@@ -330,16 +275,16 @@ class SpoolStorage:
         )
 
     # --- reading --------------------------------------------------------------------------------------------
-    async def lanes(self) -> list[tuple[str, float]]:
-        """Each domain for which something waits or is leased, and when the first of it is due."""
+    async def lanes(self) -> list[tuple[str, float, float]]:
+        """Each domain for which something waits or is leased, and when the first and the last of it are due."""
         column = SPOOL_RECIPIENT.c
         query = (
-            sa.select(column.domain, sa.func.min(column.next_due))
+            sa.select(column.domain, sa.func.min(column.next_due), sa.func.max(column.next_due))
             .where(column.next_due.is_not(None))
             .group_by(column.domain)
         )
         async with self._database.read() as connection:
-            return [(domain, due) for domain, due in await connection.execute(query)]
+            return [(domain, first, last) for domain, first, last in await connection.execute(query)]
 
     async def items(self, spool_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
         """The item rows of those that exist."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import hmac
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,18 +28,18 @@ from core.outcome import RemoteAnswer
 from core.ports import BlobStore, Vault
 from core.unit_of_work import Committer, UnitOfWork
 from mta.spool import sealing
-from mta.spool.item import Claim, ListedRecipient, OriginKind, RecipientState, SpoolItem, State
-from mta.spool.seen import SEEN_FOR, seen_key
-from mta.spool.storage import (
+from mta.spool.changes import (
     ChangeRecipient,
     ForgetSeen,
     MarkSeen,
     PutItem,
     RecoverLeases,
     RenewLeases,
-    SpoolStorage,
     TakeDue,
 )
+from mta.spool.item import Claim, ListedRecipient, OriginKind, RecipientState, SpoolItem, State
+from mta.spool.seen import SEEN_FOR, seen_key
+from mta.spool.storage import SpoolStorage
 
 _log = structlog.get_logger()
 
@@ -165,14 +166,19 @@ class SpoolStore:
         ]
 
     # --- out ------------------------------------------------------------------------------------------------
-    async def lanes(self) -> list[tuple[str, float]]:
-        """Each domain with something to do, and when its first letter is due."""
-        return await self._storage.lanes()
+    async def lanes(self, horizon: float = math.inf) -> list[tuple[str, float]]:
+        """Each domain with something to do, and when its first letter is due.
 
-    async def take(self, wants: Sequence[tuple[str, int]]) -> list[Claim]:
-        """Lease what is due now: at most so many recipients for each of these domains."""
+        No wait that is ever given reaches beyond `horizon` (seconds since 1970): what waits until after it was
+        given its time before the clock was set back, and is due now.
+        """
+        lanes, now = await self._storage.lanes(), self.now()
+        return [(domain, first if last <= horizon else min(first, now)) for domain, first, last in lanes]
+
+    async def take(self, wants: Sequence[tuple[str, int]], horizon: float = math.inf) -> list[Claim]:
+        """Lease what is due now: at most so many recipients for each of these domains. `horizon`: as for `lanes`."""
         now = self.now()
-        change = TakeDue(self.settings.owner, now, now + self.settings.lease_seconds, wants)
+        change = TakeDue(self.settings.owner, now, now + self.settings.lease_seconds, wants, horizon)
         unit = UnitOfWork()
         unit.add(change)
         await self._committer.commit(unit)

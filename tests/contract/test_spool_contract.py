@@ -193,6 +193,24 @@ async def test_so_many_of_each_domain_and_no_more(mail: Any) -> None:
     assert sorted(claim.item.spool_id for claim in rest) == ["c2", "c3", "c4"]
 
 
+async def test_a_clock_that_was_set_back_postpones_nothing(mail: Any) -> None:
+    office = await opened(mail)
+    waits = await office.accept("s1", PAUL)
+    due = office.spool.now() + 3600
+    await office.write(waits.item, waits.recipients[0], state=State.WAITING, next_due=due)
+    await office.accept("s2", PORT)  # in hand: its lease is renewed, whatever the clock says
+    mail.clock.advance(-86_400)
+    now = office.spool.now()
+    assert dict(await office.spool.lanes(now + 90_001)) == {CABINET.ascii: due, PHARMACY.ascii: due - 3480}
+    assert dict(await office.spool.lanes(now + 7200))[CABINET.ascii] == now
+    wants = [(CABINET.ascii, 10), (PHARMACY.ascii, 10)]
+    assert await office.spool.take(wants, now + 90_001) == []
+    assert await office.spool.take([(CABINET.ascii, 0)], now + 7200) == []
+    [taken] = await office.spool.take(wants, now + 7200)
+    assert taken.item.spool_id == "s1"
+    assert taken.recipients[0].next_due == now + 120
+
+
 async def test_renewed_leases_do_not_end_and_lost_ones_stay_lost(mail: Any) -> None:
     office = await opened(mail)
     claim = await office.accept("s1", PAUL)

@@ -30,10 +30,11 @@ from mta.delivery.local import LocalAgent
 from mta.delivery.parts import EngineParts, EngineSettings
 from mta.delivery.reporting import DsnReporter
 from mta.imap.summary import summarise
+from mta.spool.changes import ChangeRecipient
 from mta.spool.item import Origin, OriginKind, RecipientState, SpoolItem, State
 from mta.spool.retry import DAY, HOUR
 from mta.spool.scheduler import Scheduler, SchedulerSettings
-from mta.spool.storage import ChangeRecipient, SpoolStorage
+from mta.spool.storage import SpoolStorage
 from mta.spool.store import SpoolSettings, SpoolStore
 from mta.trace import return_path_field
 from vaguemestre.observability.audit_checkpoints import SigningKey

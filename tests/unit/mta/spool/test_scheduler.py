@@ -26,19 +26,22 @@ class Spool:
         self.clock = clock
         self.due: list[tuple[str, float]] = []
         self.asked: list[list[tuple[str, int]]] = []
+        self.horizons: list[float] = []
         self.calls: list[str] = []
         self.errors: list[Exception] = []
 
     def now(self) -> float:
         return self.clock.now().timestamp()
 
-    async def lanes(self) -> list[tuple[str, float]]:
+    async def lanes(self, horizon: float) -> list[tuple[str, float]]:
+        self.horizons.append(horizon)
         self.calls.append("lanes")
         if self.errors:
             raise self.errors.pop(0)
         return self.due
 
-    async def take(self, wants: Sequence[tuple[str, int]]) -> list[Claim]:
+    async def take(self, wants: Sequence[tuple[str, int]], horizon: float) -> list[Claim]:
+        self.horizons.append(horizon)
         self.asked.append(list(wants))
         return [CLAIM]
 
@@ -140,3 +143,10 @@ async def test_a_wake_cuts_the_wait_short_and_stop_ends_it() -> None:
     assert spool.calls == ["lanes", "lanes"]
     scheduler.stop()
     await running
+
+
+async def test_no_wait_is_longer_than_twice_the_longest_that_is_ever_given() -> None:
+    scheduler, spool, _, _ = made(longest_wait=60.0)
+    spool.due = [("a.example", spool.now())]
+    await scheduler.round()
+    assert spool.horizons == [spool.now() + 120] * 2
