@@ -40,7 +40,7 @@ CORE_MODULES = {
     "reply",
     "unit_of_work",
 }
-MAX_FILE, MAX_FUNCTION, MAX_CORE = 600, 80, 2640
+MAX_FILE, MAX_FUNCTION, MAX_CORE = 600, 80, 2800
 P95_FILE, P95_FUNCTION = 400, 40
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "manager", "base", "service", "types"}
 MAX_PROTOCOLS = 20
