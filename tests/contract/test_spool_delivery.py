@@ -105,6 +105,7 @@ class Life:
 
     def __init__(self, room: Any, folder: Path, agent: FailingAgent, killer: Killer, **settings: Any) -> None:
         started = str(next(_ids))
+        self.fatal: list[FatalStoreError] = []
         self.room, self.agent, self.killer, self.counts = room, agent, killer, Counts()
         agent._checkpoints = killer
         storage = SpoolStorage(room.database)
@@ -152,6 +153,7 @@ class Life:
             observer=self.counts,
             checkpoints=killer,
             dice=lambda: 0.5,
+            on_fatal=self.fatal.append,
         )
         self.engine = Engine(parts, EngineSettings(**settings))
         self.scheduler = Scheduler(
@@ -370,6 +372,32 @@ async def test_a_dead_destination_does_not_delay_a_living_one(mail: Any, tmp_pat
     assert await life.is_empty()
 
 
+async def test_many_domains_that_stall_leave_room_for_the_others(mail: Any, tmp_path: Path) -> None:
+    life = await first_life(mail, tmp_path, lane_width=2, lane_length=10, in_hand=40)
+    stalled = [Domain(f"cabinet{place}.mssante.example") for place in range(8)]
+    gate = asyncio.Event()
+    for domain in stalled:
+        life.agent.gates[domain.ascii] = gate
+        for _ in range(10):
+            await life.accept(Mailbox("paul.test-dune", domain))
+            await asyncio.sleep(0)
+    for _ in range(3):
+        await life.scheduler.round()
+        await asyncio.sleep(0)
+    assert life.engine.has_room
+    await life.accept(PAUL)
+    await life.accept(WARD)
+    for _ in range(500):
+        await asyncio.sleep(0)
+        if life.agent.peer.letters and len(await life.inbox(WARD)) == 1:
+            break
+    assert life.agent.peer.letters == [(str(PAUL), LETTER)]
+    gate.set()
+    await life.work()
+    assert len(life.agent.peer.letters) == 81
+    assert await life.is_empty()
+
+
 async def test_letters_beyond_the_room_wait_in_the_database(mail: Any, tmp_path: Path) -> None:
     life = await first_life(mail, tmp_path, in_hand=2)
     gate = life.agent.gates[CABINET.ascii] = asyncio.Event()
@@ -546,6 +574,16 @@ async def test_a_lost_lease_writes_nothing(mail: Any, tmp_path: Path) -> None:
     assert await life.is_empty()
 
 
+async def test_a_damaged_database_met_while_planning_is_told_at_once(mail: Any, tmp_path: Path) -> None:
+    async def damaged(item: SpoolItem, states: Sequence[RecipientState]) -> RoutingPlan:
+        raise FatalStoreError("damaged")
+
+    life = await first_life(mail, tmp_path, planner=damaged)
+    await life.accept(WARD)
+    await life.engine.idle()
+    assert [str(error) for error in life.fatal] == ["damaged"]
+
+
 async def test_a_disk_that_cannot_be_trusted_ends_the_work_and_not_the_letter(
     mail: Any, another_room: Callable[..., Any], kek: FileKek, tmp_path: Path
 ) -> None:
@@ -560,6 +598,7 @@ async def test_a_disk_that_cannot_be_trusted_ends_the_work_and_not_the_letter(
     mail.committer.commit = broken
     await life.accept(WARD)
     await life.engine.idle()
+    assert [str(error) for error in life.fatal] == ["fsync"]
     mail.committer.commit = commit
     again = await Life(another_room(kek), tmp_path, FailingAgent(), Killer()).open()
     await again.work()

@@ -278,6 +278,20 @@ async def test_stopping_says_421_to_the_idle_and_waits_for_a_letter() -> None:
     assert (await late.receive_all()).startswith(b"421 4.3.2")
 
 
+async def test_a_changed_box_ends_its_sessions_and_no_other() -> None:
+    passwords = {"anne@ch-rivage.mssante.example": b"mouette"}
+    door = MemoryDoor(listener=Listener.SUBMISSIONS, rooms=ScriptedRooms(passwords=passwords))
+    stranger = await door.open()
+    anne = await door.open(login="anne@ch-rivage.mssante.example", password="mouette")
+    (account,) = [each.session.account for each in door.door.connections if each.session.account]
+    door.door.end_sessions_of(account.bal.bal_id + 1)
+    assert (await anne.say("NOOP")).startswith("250")
+    door.door.end_sessions_of(account.bal.bal_id)
+    assert (await anne.receive_all()).startswith(b"421 4.3.2")
+    assert (await stranger.say("NOOP")).startswith("250")
+    await stranger.hang_up()
+
+
 async def test_a_peer_that_leaves_during_acceptance_loses_nothing_but_its_answer() -> None:
     gate = asyncio.Event()
     door = MemoryDoor(rooms=ScriptedRooms(gate=gate))
