@@ -37,6 +37,7 @@ class KeyAlgorithm(Enum):
     RSA_2048 = "rsa-2048"
     RSA_3072 = "rsa-3072"
     EC_P256 = "ec-p256"
+    EC_P384 = "ec-p384"
 
 
 KeyFactory = Callable[[KeyAlgorithm], PrivateKey]
@@ -47,6 +48,8 @@ def generate_key(algorithm: KeyAlgorithm) -> PrivateKey:
     match algorithm:
         case KeyAlgorithm.EC_P256:
             return ec.generate_private_key(ec.SECP256R1())
+        case KeyAlgorithm.EC_P384:
+            return ec.generate_private_key(ec.SECP384R1())
         case KeyAlgorithm.RSA_3072:
             return rsa.generate_private_key(public_exponent=65537, key_size=3072)
         case KeyAlgorithm.RSA_2048:

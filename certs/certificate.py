@@ -9,7 +9,7 @@ from __future__ import annotations
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
 
 from certs.profiles import extension
 from certs.verdict import CertificateRefused, Reason
@@ -107,7 +107,7 @@ def key_is_weak(certificate: x509.Certificate) -> bool:
         return key.key_size < MIN_RSA_BITS
     if isinstance(key, ec.EllipticCurvePublicKey):
         return key.key_size < MIN_EC_BITS
-    return True
+    return not isinstance(key, x25519.X25519PublicKey)  # RFC 8410; only ever for a letter's encryption
 
 
 def signature_is_weak(signed: x509.Certificate | x509.CertificateRevocationList) -> bool:

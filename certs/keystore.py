@@ -13,22 +13,38 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, x25519
 from cryptography.hazmat.primitives.serialization import pkcs12
 from OpenSSL import SSL
 
 from certs.certificate import fingerprint_of, key_is_weak, subject_of, to_der, to_pem
-from core.errors import ConfigurationError
+from core.errors import ConfigurationError, PermanentError
 from core.identity import DistinguishedName
 
 MAX_KEY_FILE = 256 * 1024  # ours: a PKCS#12 file with its chain has some 10 kB
 WARN_DAYS = (60, 30, 7, 1)  # the field's T3 and F19: the days before expiry on which to raise an alarm
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+ReadingKey = PrivateKey | x25519.X25519PrivateKey  # X25519 opens letters; it neither signs nor serves TLS
+AgreementPublicKey = ec.EllipticCurvePublicKey | x25519.X25519PublicKey
+
+
+class SignatureScheme(Enum):
+    """How an identity signs; the digest is part of the choice."""
+
+    RSA_PKCS1_SHA256 = "rsa-pkcs1-sha256"
+    RSA_PSS_SHA256 = "rsa-pss-sha256"
+    ECDSA_SHA256 = "ecdsa-sha256"
+    ECDSA_SHA384 = "ecdsa-sha384"
+
+
+class AgreementFailed(PermanentError):
+    """The peer's public key does not fit ours, or the shared secret would be no secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +62,7 @@ class Identity:
     __slots__ = ("_chain", "_key", "certificate")
 
     def __init__(
-        self, certificate: x509.Certificate, key: PrivateKey, chain: Sequence[x509.Certificate] = ()
+        self, certificate: x509.Certificate, key: ReadingKey, chain: Sequence[x509.Certificate] = ()
     ) -> None:
         if certificate.public_key() != key.public_key():
             raise ConfigurationError("the private key is not the one of the certificate")
@@ -92,9 +108,48 @@ class Identity:
 
     def sign_sha256(self, octets: bytes) -> bytes:
         """RSASSA-PKCS1-v1_5 or ECDSA (DER) with SHA-256 over the octets."""
-        if isinstance(self._key, rsa.RSAPrivateKey):
-            return self._key.sign(octets, padding.PKCS1v15(), hashes.SHA256())
-        return self._key.sign(octets, ec.ECDSA(hashes.SHA256()))
+        is_rsa = isinstance(self._key, rsa.RSAPrivateKey)
+        return self.sign(octets, SignatureScheme.RSA_PKCS1_SHA256 if is_rsa else SignatureScheme.ECDSA_SHA256)
+
+    def sign(self, octets: bytes, scheme: SignatureScheme) -> bytes:
+        """Sign the octets. Raises `ConfigurationError` when the key is of another kind than the scheme."""
+        match self._key, scheme:
+            case rsa.RSAPrivateKey() as key, SignatureScheme.RSA_PKCS1_SHA256:
+                return key.sign(octets, padding.PKCS1v15(), hashes.SHA256())
+            case rsa.RSAPrivateKey() as key, SignatureScheme.RSA_PSS_SHA256:
+                # RFC 4056 §2.2: the salt is as long as the hash.
+                return key.sign(octets, padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256())
+            case ec.EllipticCurvePrivateKey() as key, SignatureScheme.ECDSA_SHA256:
+                return key.sign(octets, ec.ECDSA(hashes.SHA256()))
+            case ec.EllipticCurvePrivateKey() as key, SignatureScheme.ECDSA_SHA384:
+                return key.sign(octets, ec.ECDSA(hashes.SHA384()))
+        raise ConfigurationError(f"this private key cannot sign with {scheme.value}")
+
+    def unwrap(self, octets: bytes, scheme: padding.AsymmetricPadding, fallback: bytes) -> bytes:
+        """The key transported in RSA octets, or `fallback` when there is none of that length.
+
+        Whoever asks cannot tell the two apart (implicit rejection, RFC 8017 §7.2.2, RFC 3218 §2.3.2): the
+        failure shows only where the content is authenticated.
+        """
+        if not isinstance(self._key, rsa.RSAPrivateKey):
+            return fallback
+        try:
+            key = self._key.decrypt(octets, scheme)
+        except ValueError:
+            return fallback
+        return key if len(key) == len(fallback) else fallback
+
+    def agree(self, public_key: AgreementPublicKey) -> bytes:
+        """The shared secret of an ECDH with an ephemeral public key. Raises `AgreementFailed`."""
+        try:
+            match self._key, public_key:
+                case ec.EllipticCurvePrivateKey() as key, ec.EllipticCurvePublicKey() as public:
+                    return key.exchange(ec.ECDH(), public)
+                case x25519.X25519PrivateKey() as key, x25519.X25519PublicKey() as public:
+                    return key.exchange(public)
+        except ValueError as error:  # another curve, or the all-zero secret (RFC 7748 §6.1)
+            raise AgreementFailed("the public key does not fit") from error
+        raise AgreementFailed("keys of two kinds")
 
     def load_into(self, context: ssl.SSLContext) -> None:
         """Give certificate, chain and key to a context of the ssl module. Raises `ConfigurationError`.
@@ -115,6 +170,8 @@ class Identity:
 
     def load_into_openssl(self, context: SSL.Context) -> None:
         """Give certificate, chain and key to a pyOpenSSL context. Raises `ConfigurationError`."""
+        if isinstance(self._key, x25519.X25519PrivateKey):
+            raise ConfigurationError("an X25519 key does not serve TLS")
         try:
             context.use_certificate(self.certificate)
             for member in self._chain:
@@ -188,7 +245,7 @@ def load_identity(files: IdentityFiles) -> Identity:
         chain = x509.load_pem_x509_certificates(_read(files.certificate))
     except (ValueError, TypeError) as error:
         raise ConfigurationError(f"cannot read the identity at {files.key}: {_hint(error)}") from error
-    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+    if not isinstance(key, ReadingKey):
         raise ConfigurationError(f"{files.key} holds neither an RSA nor an elliptic key")
     try:
         return Identity(chain[0], key, chain[1:])
@@ -198,7 +255,7 @@ def load_identity(files: IdentityFiles) -> Identity:
 
 def _from_pkcs12(octets: bytes, passphrase: bytes | None) -> Identity:
     key, certificate, others = pkcs12.load_key_and_certificates(octets, passphrase)
-    if certificate is None or not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+    if certificate is None or not isinstance(key, ReadingKey):
         raise ValueError("the PKCS#12 file lacks a certificate or a key")
     return Identity(certificate, key, [other for other in others if other.subject != other.issuer])
 
@@ -227,7 +284,7 @@ def _hint(error: Exception) -> str:
     return "a passphrase is needed" if isinstance(error, TypeError) else "wrong format or wrong passphrase"
 
 
-def _pem_of(key: PrivateKey) -> bytes:
+def _pem_of(key: ReadingKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

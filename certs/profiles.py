@@ -33,6 +33,8 @@ class Purpose(Enum):
     TLS_CLIENT = "tls-client"
     TLS_SERVER = "tls-server"
     LIST_SIGNER = "list-signer"
+    SEAL_SIGN = "seal-sign"
+    SEAL_READ = "seal-read"
 
 
 class ClientAuthEku(Enum):
@@ -95,9 +97,12 @@ PURPOSES: dict[Purpose, x509.ObjectIdentifier] = {
     Purpose.TLS_CLIENT: _CLIENT,
     Purpose.TLS_SERVER: _SERVER,
     Purpose.LIST_SIGNER: _EMAIL,
+    Purpose.SEAL_SIGN: _EMAIL,
+    Purpose.SEAL_READ: _EMAIL,
 }
 
 REMARK_NO_CLIENT_AUTH = "no-client-auth-eku"
+REMARK_NO_EXTENDED_USAGE = "no-extended-usage"
 
 
 def usage_remarks(
@@ -105,20 +110,30 @@ def usage_remarks(
 ) -> tuple[str, ...] | None:
     """The remarks on a certificate that may serve the purpose, or None when it may not.
 
-    An end-entity certificate must hold digitalSignature in its keyUsage, when it has one, and the extended
-    usage of the purpose; `anyExtendedKeyUsage` is not enough (RFC 5280 §4.2.1.12 leaves that to us).
+    An end-entity certificate must hold the key usage of the purpose in its keyUsage, when it has one, and the
+    extended usage of the purpose; `anyExtendedKeyUsage` is not enough (RFC 5280 §4.2.1.12 leaves that to us).
     """
     key_usage = extension(certificate, x509.KeyUsage)
-    if key_usage is not None and not key_usage.digital_signature:
+    if key_usage is not None and not _key_usage_allows(key_usage, purpose):
         return None
     usages = extension(certificate, x509.ExtendedKeyUsage)
     if usages is not None and PURPOSES[purpose] in usages:
         return ()
+    if usages is None and purpose in (Purpose.SEAL_SIGN, Purpose.SEAL_READ):
+        return (REMARK_NO_EXTENDED_USAGE,)  # RFC 8550 §4.4.4: without the extension, mail is not forbidden
     if purpose is not Purpose.TLS_CLIENT or client_auth is ClientAuthEku.STRICT:
         return None
     if client_auth is ClientAuthEku.OFF:
         return ()
     return (REMARK_NO_CLIENT_AUTH,)
+
+
+def _key_usage_allows(usage: x509.KeyUsage, purpose: Purpose) -> bool:
+    if purpose is Purpose.SEAL_READ:  # RFC 8551 §2.3: RSA keys are transported to, elliptic keys agree
+        return usage.key_encipherment or usage.key_agreement
+    if purpose is Purpose.SEAL_SIGN:  # RFC 8550 §4.4.2: either of the two signs mail
+        return usage.digital_signature or usage.content_commitment
+    return usage.digital_signature
 
 
 def authority_allows(certificate: x509.Certificate, purpose: Purpose) -> bool:

@@ -17,9 +17,9 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 @cache
 def cached_key(algorithm: str, index: int) -> PrivateKey:
-    """The key of that number: `rsa-2048`, `rsa-3072`, `rsa-1024` (weak, for refusals) or `ec-p256`."""
-    if algorithm == "ec-p256":
-        return ec.generate_private_key(ec.SECP256R1())
+    """The key of that number: `rsa-2048`, `rsa-3072`, `rsa-1024` (weak, for refusals), `ec-p256` or `ec-p384`."""
+    if algorithm.startswith("ec-"):
+        return ec.generate_private_key(ec.SECP256R1() if algorithm == "ec-p256" else ec.SECP384R1())
     return rsa.generate_private_key(public_exponent=65537, key_size=int(algorithm.removeprefix("rsa-")))
 
 
