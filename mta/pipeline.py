@@ -14,9 +14,12 @@ sockets. Any error but ReplyError becomes `451 4.3.0` here, at the rooms' door.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -41,6 +44,11 @@ from mta.spool.storage import AlreadyReceived
 from mta.spool.store import SpoolStore
 from routing import admission
 from routing.facts import LetterFacts, RecipientContext
+
+T = TypeVar("T")
+LARGE = (
+    1_048_576  # ours, octets: a larger letter is read in a thread, for the loop would be held 20 ms and more
+)
 
 _log = structlog.get_logger()
 
@@ -143,7 +151,7 @@ class MailRooms:
         try:
             self._keep.checkpoints(Checkpoint.DATA_RECEIVED)
             spool_id = self._new_spool_id()
-            letter = self._reader.read(session, envelope, octets, spool_id)
+            letter = await _beside(octets, partial(self._reader.read, session, envelope, octets, spool_id))
             # Asked again: a delegation may have come or gone since this session logged in.
             account = session.account and await self._facts.accounts.account(session.account.bal.bal_id)
             decision = admission.admit_letter(self._letter_facts(session, account, envelope, letter))
@@ -194,7 +202,7 @@ class MailRooms:
         keep = self._keep
         origin = _origin_of(session)
         if origin.kind is OriginKind.PEER:
-            digest = hashlib.sha256(letter.received).digest()
+            digest = await _beside(letter.received, lambda: hashlib.sha256(letter.received).digest())
             fresh = await keep.spool.not_yet_seen(origin.name, envelope, digest)
             if not fresh.forward_paths:
                 return await self._already_received(session, envelope, letter)
@@ -265,6 +273,11 @@ class MailRooms:
             "room-failed", session_id=session.session_id, listener=session.listener.value, exc_info=error
         )
         return ReplyError(reply.LOCAL_ERROR)
+
+
+async def _beside(octets: bytes, work: Callable[[], T]) -> T:
+    """Work on these octets: here when they are few, else in a thread."""
+    return work() if len(octets) <= LARGE else await asyncio.to_thread(work)
 
 
 def _origin_of(session: Session) -> Origin:

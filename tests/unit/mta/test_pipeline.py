@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +26,7 @@ from core.unit_of_work import Change, UnitOfWork
 from mta.checkpoints import Checkpoint
 from mta.courtesy import Courtesy
 from mta.letter import LetterReader
-from mta.pipeline import Keeping, Limits, MailRooms
+from mta.pipeline import LARGE, Keeping, Limits, MailRooms
 from mta.planning import FactFinder
 from mta.refusal_ledger import RefusalLedger
 from mta.rooms import Listener, Session
@@ -153,6 +154,7 @@ class House:
         trust: Any = self.trust
         facts = FactFinder(trust, self.accounts, self.verifier, clock)
         reader = LetterReader(Domain.parse("mss.ch-rivage.mssante.example"), ANNE.domain, clock)
+        self.reader = reader
         fake: Any = self
         keeping = Keeping(
             blobs=MemoryBlobStore(),
@@ -275,6 +277,28 @@ async def test_a_letter_with_a_defect_is_refused_and_nothing_is_kept(
     assert refused.value.reply is expected
     assert house.spool.items == []
     assert house.audit.of(AuditKind.REFUSED)[0].facts["reply"] in (expected.name, reply.MALFORMED.name)
+
+
+@pytest.mark.parametrize(("more", "on_loop"), [(0, True), (LARGE, False)])
+async def test_a_large_letter_is_read_beside_the_loop(
+    monkeypatch: pytest.MonkeyPatch, more: int, on_loop: bool
+) -> None:
+    house, session = House(), House().relay()
+    await house.rooms.admit_originator(session, PAUL, 0)
+    threads: list[bool] = []
+    read = house.reader.read
+
+    def watched(*arguments: Any) -> Any:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return read(*arguments)
+
+    monkeypatch.setattr(house.reader, "read", watched)
+    body = b"Bonjour\r\n" * (more // 9 + 1)
+    accepted = await house.rooms.accept(session, envelope(PAUL, ANNE), FROM_PAUL + body)
+    assert (accepted.reply, threads) == (reply.QUEUED, [on_loop])
+    ((_, octets),) = house.engine.given
+    assert octets is not None
+    assert octets.endswith(FROM_PAUL + body)
 
 
 async def test_a_delegation_counts_in_the_from_field_as_it_is_now() -> None:
