@@ -54,6 +54,8 @@ class Conversation:
         self.on_login = on_login
         self.shared = shared
         self.reader = CommandReader(shared.budget, shared.settings.max_message_octets)
+        self.tag = b""
+        """The tag of the command under way (RFC 4466 §2.6.2: ESEARCH tells it)."""
         self._channel = channel
         self._out: list[bytes] = []
         self._pending = 0
@@ -245,6 +247,7 @@ class Conversation:
 
     async def _command(self, received: Received) -> None:
         clock = self.ports.clock
+        self.tag = received.tag
         began, name = clock.monotonic(), received.name.decode("ascii")
         try:
             command = parse(received)

@@ -40,6 +40,7 @@ _NUMBER = re.compile(rb"[0-9]{1,20}")
 _SET = re.compile(
     rb"(?:[0-9]{1,10}|\*)(?::(?:[0-9]{1,10}|\*))?(?:,(?:[0-9]{1,10}|\*)(?::(?:[0-9]{1,10}|\*))?)*"
 )
+_SET_BEGINS = frozenset(b"%c" % octet for octet in b"0123456789*$")
 # RFC 3501 §9: flag = "\Answered" / ... / flag-keyword / flag-extension; flag-extension = "\" atom
 _FLAG = re.compile(rb'\\?[^\x00-\x20(){%*"\\\]\x7f-\xff]+')
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -181,11 +182,13 @@ class Cursor:
         return value
 
     def is_sequence_set(self) -> bool:
-        """Whether a digit or `*` comes next."""
-        return self._text[self._position : self._position + 1] in (*(b"%d" % n for n in range(10)), b"*")
+        """Whether a digit, `*` or `$` comes next."""
+        return self._text[self._position : self._position + 1] in _SET_BEGINS
 
     def sequence_set(self) -> SequenceSet:
-        """RFC 3501 §9: sequence-set."""
+        """RFC 3501 §9: sequence-set; RFC 5182 §3: or `$`."""
+        if self.accept(b"$"):
+            return SequenceSet((), is_saved=True)
         text = self._match(_SET, "a sequence set is missing").group()
         ranges = []
         for part in text.split(b","):

@@ -53,8 +53,11 @@ class Candidate:
 Test = Callable[[Candidate], bool | None]
 
 
-def compile_key(key: search.Key, view: FolderView) -> Test:
-    """A function that says whether a candidate is meant: True, False, or None when more must be read."""
+def compile_key(key: search.Key, view: FolderView, now: int = 0) -> Test:
+    """A function that says whether a candidate is meant: True, False, or None when more must be read.
+
+    `now` is in seconds since 1970.
+    """
     match key:
         case search.All():
             return lambda candidate: True
@@ -77,12 +80,14 @@ def compile_key(key: search.Key, view: FolderView) -> Test:
             return _text(text, with_header=with_header)
         case search.Modified(since):
             return lambda candidate: candidate.rows.modseqs[candidate.position] >= since
+        case search.Age(seconds, older):
+            return lambda candidate: (now - candidate.rows.date(candidate.position) > seconds) == older
         case search.Not(inner):
-            return _not(compile_key(inner, view))
+            return _not(compile_key(inner, view, now))
         case search.Or(one, other):
-            return _or(compile_key(one, view), compile_key(other, view))
+            return _or(compile_key(one, view, now), compile_key(other, view, now))
         case search.And(keys):
-            return _and([compile_key(inner, view) for inner in keys])
+            return _and([compile_key(inner, view, now) for inner in keys])
     assert_never(key)
 
 

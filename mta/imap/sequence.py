@@ -17,9 +17,10 @@ STAR = MAX_NUMBER + 1
 
 @dataclass(frozen=True, slots=True)
 class SequenceSet:
-    """Ranges as written; `STAR` stands for the largest number in use."""
+    """Ranges as written; `STAR` stands for the largest number in use. `is_saved`: the `$` of RFC 5182 §2."""
 
     ranges: tuple[tuple[int, int], ...]
+    is_saved: bool = False
 
     def spans(self, largest: int) -> list[tuple[int, int]]:
         """Sorted, merged (first, last) pairs; `*` is `largest` (RFC 3501 §9: seq-range, in either order)."""

@@ -36,6 +36,8 @@ class FolderView:
         """Lower case → spelling, of every keyword seen in the folder."""
         self.audited: set[int] = set()
         """UIDs whose reading was recorded in this session."""
+        self.saved: Sequence[int] = ()
+        """The UIDs of the last SEARCH that was to SAVE (RFC 5182 §2.1), ascending."""
         self.saw_arrivals = False
         self._told = 0  # how many messages the client was told of
         self._changed: set[int] = set()
@@ -53,6 +55,8 @@ class FolderView:
     # --- looking --------------------------------------------------------------------------------------------
     def positions(self, messages: SequenceSet, *, by_uid: bool) -> list[int] | None:
         """Zero-based positions, ascending; None when a sequence number does not exist."""
+        if messages.is_saved:  # RFC 5182 §2.1: what was expunged since is no longer in it
+            return [position for uid in self.saved if (position := self.position_of(uid)) is not None]
         if by_uid:
             return messages.positions_of_uids(self.uids)
         return messages.positions_of_numbers(len(self.uids))

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.testing.near_valid import near_valid, splits
+from mta.imap.commands.search import CharsetUnknown
 from mta.imap.commands.table import parse
 from mta.imap.grammar import SyntaxInvalid
 from mta.imap.literals import (
@@ -29,6 +30,8 @@ SESSIONS = [
     b'a LIST "" "%" RETURN (SUBSCRIBED STATUS (MESSAGES))\r\nb LSUB "" *\r\nc STATUS x (UIDNEXT)\r\n',
     b"a AUTHENTICATE PLAIN AGEAYg==\r\nb IDLE\r\nDONE\r\n",
     b'a ID ("name" "x" "version" NIL)\r\nb ENABLE CONDSTORE\r\n',
+    b"a SELECT x (QRESYNC (7 9 1:5 (1,2 3,4)))\r\nb FETCH $ FLAGS (CHANGEDSINCE 9)\r\n",
+    b'a UID STORE 1 (UNCHANGEDSINCE 9) FLAGS ()\r\nb UID SEARCH RETURN (MIN SAVE) MODSEQ "/flags/x" all 9 OLDER 5\r\n',
     b"a SORT (DATE) UTF-8 ALL\r\nb RENAME {1}\r\nx y\r\nc CREATE &AOk-\r\n",
 ]  # fmt: skip
 PIECES = [
@@ -73,5 +76,5 @@ def test_any_command_is_read_or_refused(stream: bytes) -> None:
         if isinstance(event, LiteralWanted | Refused):
             continue
         assert isinstance(event, Received)
-        with contextlib.suppress(SyntaxInvalid):
+        with contextlib.suppress(SyntaxInvalid, CharsetUnknown):
             parse(event)

@@ -131,7 +131,7 @@ def _resync(cursor: Cursor) -> Resync:
     known: SequenceSet | None = None
     while not cursor.close():
         cursor.space()
-        if cursor.is_sequence_set() and known is None:
+        if cursor.is_sequence_set() and known is None and not cursor.peek(b"$"):
             known = cursor.sequence_set()
         elif cursor.open():
             # seq-match-data helps servers that forget removals; ours remembers each of them

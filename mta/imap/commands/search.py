@@ -108,7 +108,15 @@ class And:
     keys: tuple[Key, ...]
 
 
-Key = All | Flag | Recent | Day | Size | Messages | Field | Text | Modified | Not | Or | And
+@dataclass(frozen=True, slots=True)
+class Age:
+    """OLDER, YOUNGER: seconds before now (RFC 5032 §3)."""
+
+    seconds: int
+    older: bool
+
+
+Key = Age | All | Flag | Recent | Day | Size | Messages | Field | Text | Modified | Not | Or | And
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +125,11 @@ class Search:
 
     key: Key
     by_uid: bool
+    result: frozenset[bytes] | None = None
+    """RFC 4731 §3.1: what RETURN asks for, ALL when it asked for nothing; None without RETURN."""
 
 
+RESULT_OPTIONS = frozenset({b"MIN", b"MAX", b"ALL", b"COUNT", b"SAVE"})  # RFC 4731 §3.1, RFC 5182 §2.1
 _SIMPLE: dict[bytes, Key] = {
     b"ALL": All(),
     b"ANSWERED": Flag("\\Answered"),
@@ -140,10 +151,15 @@ _DAYS = {b"ON": "on", b"BEFORE": "before", b"SINCE": "since"}
 
 
 def search(cursor: Cursor, *, by_uid: bool) -> Search:
-    """RFC 3501 §9: search = "SEARCH" [SP "CHARSET" SP astring] 1*(SP search-key)."""
+    """RFC 4731 §4: search = "SEARCH" [search-return-opts] [SP "CHARSET" SP astring] 1*(SP search-key)."""
     reader = _Reader(cursor)
     cursor.space()
     word = b"" if reader.begins_otherwise() else cursor.word()
+    result = None
+    if word == b"RETURN":
+        result = _result_options(cursor)
+        cursor.space()
+        word = b"" if reader.begins_otherwise() else cursor.word()
     if word == b"CHARSET":
         cursor.space()
         if cursor.astring().upper() not in CHARSETS:
@@ -154,7 +170,23 @@ def search(cursor: Cursor, *, by_uid: bool) -> Search:
     while not cursor.at_end:
         cursor.space()
         keys.append(reader.next_key(0))
-    return Search(keys[0] if len(keys) == 1 else And(tuple(keys)), by_uid)
+    return Search(keys[0] if len(keys) == 1 else And(tuple(keys)), by_uid, result)
+
+
+def _result_options(cursor: Cursor) -> frozenset[bytes]:
+    """RFC 4731 §4: search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"."""
+    cursor.space()
+    if not cursor.open():
+        raise SyntaxInvalid("a list of results is missing")
+    options: set[bytes] = set()
+    while not cursor.close():
+        if options:
+            cursor.space()
+        option = cursor.word()
+        if option not in RESULT_OPTIONS:
+            raise SyntaxInvalid("this result is not known")
+        options.add(option)
+    return frozenset(options or {b"ALL"})
 
 
 class _Reader:
@@ -215,6 +247,11 @@ class _Reader:
                 return Flag(cursor.atom().decode("ascii"), present=word == b"KEYWORD")
             case b"LARGER" | b"SMALLER":
                 return Size(cursor.number(), larger=word == b"LARGER")
+            case b"OLDER" | b"YOUNGER":
+                seconds = cursor.number()
+                if not seconds:
+                    raise SyntaxInvalid("an age is at least one second")  # RFC 5032 §4: nz-number
+                return Age(seconds, older=word == b"OLDER")
             case b"UID":
                 return Messages(cursor.sequence_set(), True)
             case b"MODSEQ":

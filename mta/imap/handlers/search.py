@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from array import array
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
+from core.errors import GatewayError
 from mta.imap import matching
 from mta.imap.commands import search as commands
 from mta.imap.handlers.declined import Declined
 from mta.imap.handlers.fetch import load_summaries
 from mta.imap.matching import Candidate, Test
+from mta.imap.responses import search as responses
 from mta.imap.responses import status_text
 from mta.imap.sent_date import written_day
 
@@ -24,23 +27,35 @@ IN_THREAD = 256 * 1024  # octets of a text from which on it is searched in a thr
 
 
 async def search(conversation: Conversation, command: commands.Search) -> bytes:
-    """RFC 3501 §6.4.4."""
+    """RFC 3501 §6.4.4, RFC 4731 §3 (RETURN), RFC 5182 §2 (SAVE)."""
     view = conversation.view
-    _check_numbers(command.key, conversation)
-    if matching.asks_modseq(command.key):
+    saves = command.result is not None and b"SAVE" in command.result
+    try:
+        found = await positions_found(conversation, command.key)
+    except (Declined, GatewayError):
+        if saves:
+            view.saved = ()  # RFC 5182 §2.1: a SEARCH that ends with NO leaves nothing saved
+        raise
+    asks_modseq = matching.asks_modseq(command.key)
+    if saves:
+        view.saved = array("I", [view.uids[p] for p in responses.kept(found, command.result or frozenset())])
+    told = responses.esearch if command.result is not None else responses.search
+    conversation.tell(told(view.rows, found, command, conversation.tag, asks_modseq=asks_modseq))
+    return b"OK SEARCH completed"
+
+
+async def positions_found(conversation: Conversation, key: commands.Key) -> list[int]:
+    """The positions, ascending, of what is searched. Raises `Declined`."""
+    _check_numbers(key, conversation)
+    if matching.asks_modseq(key):
         conversation.session.manner.modseq = True  # RFC 7162 §3.1: using it enables it
-    test = matching.compile_key(command.key, view)
+    now = int(conversation.ports.clock.now().timestamp())
+    test = matching.compile_key(key, conversation.view, now)
     found, undecided = await _by_rows(conversation, test)
     if undecided:
-        found += await _Reading(conversation, test, matching.needs(command.key)).run(undecided)
+        found += await _Reading(conversation, test, matching.needs(key)).run(undecided)
     found.sort()
-    numbers = [view.uids[p] for p in found] if command.by_uid else [p + 1 for p in found]
-    told = b"".join([b" %d" % number for number in numbers])
-    if found and matching.asks_modseq(command.key):
-        told += b" (MODSEQ %d)" % max(view.rows.modseqs[position] for position in found)  # RFC 7162 §3.1.5
-    # RFC 3501 §7.2.5: an empty result is told too
-    conversation.tell(b"* SEARCH%b\r\n" % told)
-    return b"OK SEARCH completed"
+    return found
 
 
 def _check_numbers(key: commands.Key, conversation: Conversation) -> None:

@@ -24,6 +24,9 @@ _AUTHENTICATED = (
     "QUOTA",  # RFC 2087
     "CONDSTORE",  # RFC 7162
     "QRESYNC",  # RFC 7162
+    "ESEARCH",  # RFC 4731
+    "SEARCHRES",  # RFC 5182
+    "WITHIN",  # RFC 5032
 )
 
 

@@ -400,6 +400,25 @@ async def test_a_search_that_would_read_too_much_is_refused(make_space: Any) -> 
     assert b"a NO [LIMIT]" in await space.ask(channel, "a SEARCH BODY text")
 
 
+async def test_a_search_that_is_refused_leaves_nothing_saved(make_space: Any) -> None:
+    space = make_space(search_scan_octets=100)
+    await space.deliver()
+    await space.deliver()
+    channel = await space.open()
+    await space.ask(channel, "a SEARCH RETURN (SAVE) ALL")
+    assert b"b NO [LIMIT]" in await space.ask(channel, "b SEARCH RETURN (SAVE) BODY text")
+    assert await space.ask(channel, "c FETCH $ UID") == b"c OK FETCH completed\r\n"
+
+
+async def test_a_saved_search_keeps_no_message_that_came_later(space: Any) -> None:
+    await space.deliver()
+    channel = await space.open()
+    await space.ask(channel, "a UID SEARCH RETURN (SAVE) 1:*")
+    await space.deliver()
+    await space.ask(channel, "b NOOP")
+    assert await space.ask(channel, "c UID FETCH $ UID") == b"* 1 FETCH (UID 1)\r\nc OK FETCH completed\r\n"
+
+
 async def test_a_large_letter_is_searched_in_a_thread(space: Any) -> None:
     await space.deliver(b"Subject: x\r\n\r\n" + b"x" * 300_000 + b" needle\r\n")
     channel = await space.open()
