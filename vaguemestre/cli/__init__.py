@@ -6,10 +6,11 @@ What it is: the tree of commands and the one place where an error becomes an exi
 
 from __future__ import annotations
 
+import importlib.metadata
 import sys
 import traceback
 from importlib import import_module
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -19,7 +20,8 @@ EX_CONFIG = 78  # sysexits.h
 EX_TEMPFAIL = 75
 EX_SOFTWARE = 70
 
-GROUPS = ("audit", "backup", "bal", "config", "directory", "queue", "simulate")
+GROUPS = ("audit", "backup", "bal", "config", "directory", "export", "import", "queue", "simulate")
+MODULES = {"export": "export_letters", "import": "import_letters"}  # a module cannot be called import
 VERBS = ("demo", "doctor", "explain", "init", "serve", "trace")
 HELP = (
     "Secure health mail for a trust space: SMTP, IMAP, directory, spool, audit.\n\n"
@@ -30,10 +32,10 @@ HELP = (
 def tree(first: str = "") -> typer.Typer:
     """The commands; only the one that is named when it exists, so that a start costs no other's imports."""
     app = typer.Typer(name="vaguemestre", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
-    app.callback()(_nothing)
+    app.callback(invoke_without_command=True)(_common)
     wanted = (first,) if first in GROUPS + VERBS else GROUPS + VERBS
     for name in wanted:
-        module = import_module(f"vaguemestre.cli.{name}")
+        module = import_module(f"vaguemestre.cli.{MODULES.get(name, name)}")
         if name in GROUPS:
             app.add_typer(module.app, name=name)
         else:
@@ -41,8 +43,15 @@ def tree(first: str = "") -> typer.Typer:
     return app
 
 
-def _nothing() -> None:
-    """Nothing is common to all verbs; without it a tree of one verb would lose the verb's name."""
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)
+    ] = False,
+) -> None:
+    """What is common to all verbs; without it a tree of one verb would lose the verb's name."""
+    if version:
+        typer.echo(f"vaguemestre {importlib.metadata.version('vaguemestre')}")
+        raise typer.Exit
 
 
 def run(arguments: list[str]) -> int:
