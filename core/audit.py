@@ -44,6 +44,8 @@ class AuditKind(enum.Enum):
     CERTIFICATE_CHANGED = "certificate-changed"
     QUEUE_ACT = "queue-act"
     BACKED_UP = "backed-up"
+    IMPORTED = "imported"
+    EXPORTED = "exported"
     STARTED = "started"
     STOPPED = "stopped"
     TRACE_READ = "trace-read"
