@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python -P
 DOCUMENT ?=
 
-.PHONY: help install demo test check bench fuzz golden clean dev system lock
+.PHONY: help install demo test check bench fuzz golden clean dev system lock audit
 
 help: ## say what each target does
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -58,6 +58,9 @@ fuzz: dev ## longer fuzzing of every parser
 
 golden: dev ## rewrite the golden files (read the diff before you commit it)
 	@$(RUN) -m pytest -q tests --rewrite-golden -k golden
+
+audit: dev ## look for known vulnerabilities in what is pinned (needs the network)
+	@$(BIN)/pip-audit -r requirements.txt --disable-pip
 
 lock: ## refresh the hashed lock files
 	@$(BIN)/pip install --quiet uv

@@ -248,7 +248,7 @@ def judge_ports(found: Sequence[tuple[str, int, Port, str]]) -> list[Check]:
                 checks.append(Check(name, Level.FAIL, sentence, "end it, or set another port under [listen]"))
             case Port.FORBIDDEN:
                 sentence = f"{port} cannot be opened by this user{f': {words}' if words else ''}"
-                advice = "run as the service's user, or give it CAP_NET_BIND_SERVICE (the systemd unit does)"
+                advice = "run as the service's user, or give it CAP_NET_BIND_SERVICE"
                 checks.append(Check(name, Level.WARN, sentence, advice))
     return checks
 
