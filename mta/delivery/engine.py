@@ -25,6 +25,7 @@ from mta.delivery.lanes import Lanes
 from mta.delivery.parts import EngineParts, EngineSettings, Group
 from mta.spool.item import Claim, RecipientState, SpoolItem, State
 
+LANE_SHARE = 4  # ours: of the room that is left, one lane may take a quarter
 _log = structlog.get_logger()
 
 
@@ -65,16 +66,26 @@ class Engine:
         return room
 
     def _room(self, domain: str) -> int:
-        if not self.has_room:
-            return 0
-        free = self._settings.in_hand - len(self._in_hand)
-        return max(0, min(free, self._settings.lane_length - self._lanes.waiting(domain)))
+        return min(self._free, self._lane_room(domain)) if self.has_room else 0
+
+    @property
+    def _free(self) -> int:
+        return self._settings.in_hand - len(self._in_hand)
+
+    @property
+    def _share(self) -> int:
+        """The most that one lane may hold now: it shrinks as many fill, so that there is always room for another."""
+        return max(self._settings.lane_width, self._free // LANE_SHARE)
+
+    def _lane_room(self, lane: str) -> int:
+        length = self._settings.lane_length - self._lanes.waiting(lane)
+        return max(0, min(length, self._share - self._lanes.load(lane)))
 
     def _let_go(self, group: Group) -> None:
         """These are not in hand any more; half an empty lane is worth a look into the database."""
         for state in group.states:
             self._in_hand.pop((group.letter.item.spool_id, state.index), None)
-        enough = (self._settings.lane_length + 1) // 2
+        enough = (min(self._settings.lane_length, self._share) + 1) // 2
         if any(self._room(domain) >= enough for domain in self._starved):
             self._starved.clear()
             self.wake()
@@ -130,7 +141,7 @@ class Engine:
                 self._boxes.put("", partial(self._deliver_politely, group))
             elif group.action != "relay":
                 await self._deliver(group)
-            elif self._lanes.waiting(group.lane) < self._settings.lane_length:
+            elif self._lane_room(group.lane):
                 self._lanes.put(group.lane, partial(self._deliver, group))
             else:
                 await self._give_back(group)

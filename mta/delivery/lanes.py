@@ -46,6 +46,11 @@ class Lanes:
         lane = self._lanes.get(name)
         return len(lane.waiting) if lane else 0
 
+    def load(self, name: str) -> int:
+        """How many works of this lane go on or have not begun."""
+        lane = self._lanes.get(name)
+        return lane.running + len(lane.waiting) if lane else 0
+
     async def _run(self, name: str, lane: _Lane) -> None:
         try:
             while lane.waiting:

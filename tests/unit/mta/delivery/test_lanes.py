@@ -32,6 +32,7 @@ async def test_a_stalled_lane_holds_up_nobody_else() -> None:
     assert sorted(done) == ["f0", "f1", "f2"]
     assert lanes.waiting("stalled") == 3
     assert lanes.waiting("free") == 0
+    assert (lanes.load("stalled"), lanes.load("free")) == (5, 0)
     stalled.set()
     await turn(10)
     assert sorted(done[3:]) == ["s0", "s1", "s2", "s3", "s4"]
