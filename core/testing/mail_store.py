@@ -292,15 +292,15 @@ class MemoryMailStore:
             if isinstance(change, _Put):
                 self._put(change.message)
 
-    def _put(self, message: NewMessage, flags: frozenset[str] | None = None) -> int:
+    def _put(self, message: NewMessage, message_id: int = 0) -> int:
         shelf = self._shelf(message.folder_id)
         message.uid = shelf.folder.uid_next
         message.modseq = shelf.next_modseq()
         shelf.folder = dataclasses.replace(shelf.folder, uid_next=message.uid + 1)
         row = MessageRow(
             uid=message.uid,
-            message_id=self._next_message,
-            flags=message.flags if flags is None else flags,
+            message_id=message_id or self._next_message,
+            flags=message.flags,
             internal_date=message.internal_date,
             size=len(message.prefix) + message.octets.size,
             modseq=message.modseq,
@@ -352,7 +352,8 @@ class MemoryMailStore:
                 copy = dataclasses.replace(
                     kept.message, folder_id=target_id, bal_id=target.folder.bal_id, flags=kept.row.flags
                 )
-                pairs.append((uid, self._put(copy)))
+                same_box = source.folder.bal_id == target.folder.bal_id
+                pairs.append((uid, self._put(copy, kept.row.message_id if same_box else 0)))
         return pairs
 
     async def move(self, folder_id: int, uids: Sequence[int], target_id: int) -> Sequence[tuple[int, int]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from core.clock import Clock
-from core.ports import Accounts, AuditTrail, BlobStore, ChangeFeed, MailStore
+from core.ports import Accounts, AuditTrail, BlobStore, ChangeFeed, LetterSearch, MailStore
 from core.unit_of_work import Committer
 from mta.imap.literals import LiteralBudget
 from mta.imap.record_cache import RecordCache
@@ -53,6 +53,8 @@ class Ports:
     feed: ChangeFeed
     clock: Clock
     refusals: RefusalLedger
+    search: LetterSearch | None = None
+    """Without it, SEARCH reads what it searches."""
 
 
 class ImapMetrics(Protocol):

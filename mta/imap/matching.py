@@ -80,6 +80,8 @@ def compile_key(key: search.Key, view: FolderView, now: int = 0) -> Test:
             return _text(text, with_header=with_header)
         case search.Modified(since):
             return lambda candidate: candidate.rows.modseqs[candidate.position] >= since
+        case search.ObjectId(name, of_thread):
+            return lambda candidate: not of_thread and candidate.rows.email_id(candidate.position) == name
         case search.Age(seconds, older):
             return lambda candidate: (now - candidate.rows.date(candidate.position) > seconds) == older
         case search.Not(inner):

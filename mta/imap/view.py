@@ -14,6 +14,7 @@ from core.folder import SYSTEM_FLAGS, Folder, FolderChanges, MessageRow
 from mta.imap.commands.fetch import Item
 from mta.imap.manner import Manner
 from mta.imap.responses import fetch, flags
+from mta.imap.responses.folders import mailbox_id
 from mta.imap.row_table import RowTable
 from mta.imap.sequence import SequenceSet, compact
 
@@ -31,7 +32,7 @@ class FolderView:
         """UIDs from here on are \\Recent for this session (RFC 3501 §2.3.2)."""
         self.modseq = 0
         self.uid_next = folder.uid_next
-        self.rows = RowTable()
+        self.rows = RowTable(folder.bal_id)
         self.keywords: dict[str, str] = {}
         """Lower case → spelling, of every keyword seen in the folder."""
         self.audited: set[int] = set()
@@ -162,6 +163,8 @@ class FolderView:
             + unseen
             + b"* OK [UIDVALIDITY %d] UIDs valid\r\n" % self.folder.uid_validity
             + b"* OK [UIDNEXT %d] Next UID\r\n" % self.uid_next
+            # RFC 8474 §4.2
+            + b"* OK [MAILBOXID (%b)] Name of this folder for good\r\n" % mailbox_id(self.folder.folder_id)
             # RFC 7162 §3.1.2.1
             + b"* OK [HIGHESTMODSEQ %d] Modification sequences kept\r\n" % self.modseq
         )

@@ -78,7 +78,7 @@ C: e SEARCH SUBJECT "\u00e9T\u00c9" KEYWORD $label1
 S: * SEARCH 1
 S: e OK SEARCH completed
 C: f CREATE "Patients/R&AOk-sultats"
-S: f OK CREATE completed
+S: /f OK \\[MAILBOXID \\(F\\d+\\)\\] CREATE completed/
 C: g COPY 1:2 "Patients/R&AOk-sultats"
 S: /g OK \\[COPYUID \\d+ 1:2 1:2\\] COPY completed/
 C: h UID MOVE 2 Archive
@@ -113,7 +113,7 @@ S: o OK LIST completed
 C: p DELETE "Dossiers/R&AOk-sultats"
 S: p OK DELETE completed
 C: q CREATE "Dossiers/R&AOk-sultats"
-S: q OK CREATE completed
+S: /q OK \\[MAILBOXID \\(F\\d+\\)\\] CREATE completed/
 C: r STATUS "Dossiers/R&AOk-sultats" (MESSAGES UIDNEXT)
 S: * STATUS "Dossiers/R&AOk-sultats" (MESSAGES 0 UIDNEXT 1)
 S: r OK STATUS completed

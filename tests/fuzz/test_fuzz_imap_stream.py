@@ -31,7 +31,7 @@ SESSIONS = [
     b"a AUTHENTICATE PLAIN AGEAYg==\r\nb IDLE\r\nDONE\r\n",
     b'a ID ("name" "x" "version" NIL)\r\nb ENABLE CONDSTORE\r\n',
     b"a SELECT x (QRESYNC (7 9 1:5 (1,2 3,4)))\r\nb FETCH $ FLAGS (CHANGEDSINCE 9)\r\n",
-    b'a UID STORE 1 (UNCHANGEDSINCE 9) FLAGS ()\r\nb UID SEARCH RETURN (MIN SAVE) MODSEQ "/flags/x" all 9 OLDER 5\r\n',
+    b'a UID STORE 1 (UNCHANGEDSINCE 9) FLAGS ()\r\nb UID SEARCH RETURN (MIN SAVE) MODSEQ "/x" all 9 OLDER 5\r\n',
     b"a SORT (DATE) UTF-8 ALL\r\nb RENAME {1}\r\nx y\r\nc CREATE &AOk-\r\n",
 ]  # fmt: skip
 PIECES = [

@@ -24,6 +24,8 @@ class Item(enum.Enum):
     BODYSTRUCTURE = b"BODYSTRUCTURE"
     UID = b"UID"
     MODSEQ = b"MODSEQ"  # RFC 7162 §3.1.4.2
+    EMAILID = b"EMAILID"  # RFC 8474 §5.1
+    THREADID = b"THREADID"  # RFC 8474 §5.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

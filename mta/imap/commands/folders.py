@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from mta.imap.grammar import Cursor, SyntaxInvalid
 from mta.imap.sequence import SequenceSet
 
-# RFC 3501 §6.3.10; SIZE by RFC 8438 §2, HIGHESTMODSEQ by RFC 7162 §3.1.7
-STATUS_ITEMS = frozenset(
-    {b"MESSAGES", b"RECENT", b"UIDNEXT", b"UIDVALIDITY", b"UNSEEN", b"SIZE", b"HIGHESTMODSEQ"}
-)
+# RFC 3501 §6.3.10; SIZE by RFC 8438 §2, HIGHESTMODSEQ by RFC 7162 §3.1.7, MAILBOXID by RFC 8474 §4.3
+STATUS_ITEMS = frozenset(b"MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN SIZE HIGHESTMODSEQ MAILBOXID".split())
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,13 +53,20 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """One message of an APPEND. `internal_date` is in seconds since 1970."""
+
+    flags: tuple[str, ...] = ()
+    internal_date: int | None = None
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Append:
-    """RFC 3501 §6.3.11. `internal_date` is in seconds since 1970."""
+    """RFC 3501 §6.3.11; several letters by RFC 3502."""
 
     target: bytes
-    flags: tuple[str, ...]
-    internal_date: int | None
-    octets: bytes
+    letters: tuple[Letter, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +137,18 @@ def copy(cursor: Cursor, *, by_uid: bool, move: bool = False) -> Copy:
 
 
 def append(cursor: Cursor) -> Append:
-    """RFC 3501 §9: append = "APPEND" SP mailbox [SP flag-list] [SP date-time] SP literal."""
+    """RFC 3502 §6: append = "APPEND" SP mailbox 1*append-message; the reader bounds how many literals come."""
     cursor.space()
     target = cursor.astring()
-    cursor.space()
+    letters: list[Letter] = []
+    while not letters or not cursor.at_end:
+        cursor.space()
+        letters.append(_letter(cursor))
+    return Append(target=target, letters=tuple(letters))
+
+
+def _letter(cursor: Cursor) -> Letter:
+    """RFC 3501 §9: [flag-list SP] [date-time SP] literal."""
     flags: tuple[str, ...] = ()
     if cursor.peek(b"("):
         flags = checked(cursor.flag_list())
@@ -142,4 +157,4 @@ def append(cursor: Cursor) -> Append:
     if cursor.peek(b'"'):
         internal_date = cursor.date_time()
         cursor.space()
-    return Append(target=target, flags=flags, internal_date=internal_date, octets=cursor.literal())
+    return Letter(flags=flags, internal_date=internal_date, octets=cursor.literal())

@@ -109,6 +109,14 @@ class And:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectId:
+    """EMAILID, THREADID (RFC 8474 §6)."""
+
+    name: bytes
+    of_thread: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Age:
     """OLDER, YOUNGER: seconds before now (RFC 5032 §3)."""
 
@@ -116,7 +124,7 @@ class Age:
     older: bool
 
 
-Key = Age | All | Flag | Recent | Day | Size | Messages | Field | Text | Modified | Not | Or | And
+Key = Age | ObjectId | All | Flag | Recent | Day | Size | Messages | Field | Text | Modified | Not | Or | And
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +260,8 @@ class _Reader:
                 if not seconds:
                     raise SyntaxInvalid("an age is at least one second")  # RFC 5032 §4: nz-number
                 return Age(seconds, older=word == b"OLDER")
+            case b"EMAILID" | b"THREADID":
+                return ObjectId(cursor.atom(), of_thread=word == b"THREADID")
             case b"UID":
                 return Messages(cursor.sequence_set(), True)
             case b"MODSEQ":

@@ -122,8 +122,8 @@ async def create(conversation: Conversation, command: folders.Create) -> bytes:
         raise Declined(status_text.LIMIT)
     for above in missing:
         await store.create_folder(bal_id, above)
-    await store.create_folder(bal_id, name, use)
-    return b"OK CREATE completed"
+    made = await store.create_folder(bal_id, name, use)
+    return b"OK [MAILBOXID (%b)] CREATE completed" % responses.mailbox_id(made.folder_id)  # RFC 8474 §4.1
 
 
 async def delete(conversation: Conversation, command: folders.Delete) -> bytes:
@@ -181,7 +181,7 @@ async def status(conversation: Conversation, command: folders.Status) -> bytes:
     if b"HIGHESTMODSEQ" in command.items:
         conversation.session.manner.modseq = True  # RFC 7162 §3.1: using it enables it
     counts = await conversation.ports.store.status(folder.folder_id)
-    conversation.tell(responses.status_line(folder.name, command.items, counts))
+    conversation.tell(responses.status_line(folder.name, command.items, counts, folder.folder_id))
     return b"OK STATUS completed"
 
 

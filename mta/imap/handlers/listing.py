@@ -62,7 +62,9 @@ async def list_folders(conversation: Conversation, command: listing.List) -> byt
         if command.status_items and entry.folder is not None:
             # RFC 5819 §2: STATUS for each folder that can be selected
             counts = await store.status(entry.folder.folder_id)
-            conversation.tell(responses.status_line(name, command.status_items, counts))
+            conversation.tell(
+                responses.status_line(name, command.status_items, counts, entry.folder.folder_id)
+            )
     return b"OK LIST completed"
 
 

@@ -12,6 +12,7 @@ from mta.imap import matching
 from mta.imap.commands import search as commands
 from mta.imap.handlers.declined import Declined
 from mta.imap.handlers.fetch import load_summaries
+from mta.imap.indexed import narrowed
 from mta.imap.matching import Candidate, Test
 from mta.imap.responses import search as responses
 from mta.imap.responses import status_text
@@ -50,6 +51,7 @@ async def positions_found(conversation: Conversation, key: commands.Key) -> list
     if matching.asks_modseq(key):
         conversation.session.manner.modseq = True  # RFC 7162 §3.1: using it enables it
     now = int(conversation.ports.clock.now().timestamp())
+    key = await narrowed(key, conversation.ports.search, conversation.view.folder.folder_id)
     test = matching.compile_key(key, conversation.view, now)
     found, undecided = await _by_rows(conversation, test)
     if undecided:

@@ -27,6 +27,8 @@ _AUTHENTICATED = (
     "ESEARCH",  # RFC 4731
     "SEARCHRES",  # RFC 5182
     "WITHIN",  # RFC 5032
+    "OBJECTID",  # RFC 8474
+    "MULTIAPPEND",  # RFC 3502
 )
 
 

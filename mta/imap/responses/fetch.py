@@ -79,6 +79,10 @@ def _column(item: Item, table: RowTable, positions: Sequence[int], first_recent:
         case Item.RFC822_SIZE:
             sizes = table.sizes
             return [sizes[position] for position in positions]
+        case Item.EMAILID:
+            return [table.email_id(position) for position in positions]
+        case Item.THREADID:
+            return [b"NIL"] * len(positions)  # RFC 8474 §5.2: threads are not counted here
         case Item.MODSEQ:
             modseqs = table.modseqs
             return [modseqs[position] for position in positions]
@@ -105,6 +109,8 @@ def _flags_column(table: RowTable, positions: Sequence[int], first_recent: int) 
 def _template(item: Item) -> bytes:
     if item is Item.FLAGS:
         return b"FLAGS (%b)"
+    if item is Item.EMAILID:
+        return b"EMAILID (%b)"  # RFC 8474 §7
     if item is Item.MODSEQ:
         return b"MODSEQ (%d)"  # RFC 7162 §7: fetch-mod-resp
     name: bytes = item.value

@@ -24,7 +24,12 @@ def list_line(kind: bytes, attributes: list[bytes], name: str, *, extended: byte
 DELIMITER = b'* LIST (\\Noselect) "/" ""\r\n'  # RFC 3501 §6.3.8: LIST "" "" asks for the delimiter
 
 
-def status_line(name: str, items: tuple[bytes, ...], status: FolderStatus) -> bytes:
+def mailbox_id(folder_id: int) -> bytes:
+    """RFC 8474 §4: a folder's name for good, whatever people call it."""
+    return b"F%d" % folder_id
+
+
+def status_line(name: str, items: tuple[bytes, ...], status: FolderStatus, folder_id: int) -> bytes:
     """RFC 3501 §7.2.4."""
     values = {
         b"MESSAGES": status.messages,
@@ -35,7 +40,9 @@ def status_line(name: str, items: tuple[bytes, ...], status: FolderStatus) -> by
         b"SIZE": status.size,
         b"HIGHESTMODSEQ": status.highest_modseq,
     }
-    told = b" ".join(b"%b %d" % (item, values[item]) for item in items)
+    written = {item: b"%d" % value for item, value in values.items()}
+    written[b"MAILBOXID"] = b"(%b)" % mailbox_id(folder_id)  # RFC 8474 §4.3
+    told = b" ".join(b"%b %b" % (item, written[item]) for item in items)
     return b"* STATUS %b (%b)\r\n" % (folder_name(name), told)
 
 

@@ -131,7 +131,7 @@ READ: list[tuple[str, Command]] = [
     ("UID MOVE 1 a", messages.Copy(messages=SequenceSet(((1, 1),)), by_uid=True, target=b"a", move=True)),
     (
         "APPEND a {1+}\r\nx",
-        messages.Append(target=b"a", flags=(), internal_date=None, octets=b"x"),
+        messages.Append(target=b"a", letters=(messages.Letter(octets=b"x"),)),
     ),
     ("SEARCH ALL", search.Search(search.All(), False)),
     (
