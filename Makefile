@@ -47,7 +47,7 @@ check: dev ## what must hold before each commit: style, types, imports, quick te
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
-	@$(RUN) -m pytest -q tests/unit tests/architecture tests/fuzz
+	@$(RUN) -m pytest -q -n 2 --dist loadfile tests/unit tests/architecture tests/fuzz
 
 bench: dev ## measure beside Postfix and Dovecot on this machine, in the same minutes
 	@sh tests/install-system-packages.sh
