@@ -58,6 +58,21 @@ def decrypt_letter(letter: bytes, keys: Sequence[Identity]) -> Opened:
     return decrypt(octets or letter, keys)  # what is no CMS fails below, on the same way as all else
 
 
+def names_a_key_of(letter: bytes, keys: Sequence[Identity]) -> bool:
+    """Whether an encrypted letter names one of our certificates; if not, it is sealed for somebody else.
+
+    Read from what is written in clear; says nothing about whether it opens.
+    """
+    try:
+        if root_of(letter) is not RootSeal.ENCRYPTED:
+            return False
+        recipients = read_envelope(sealed_octets(letter)).recipients
+    except (NotBase64, SignatureInvalid, CmsMalformed):
+        return False
+    ours = {name for identity in keys for name in names_of(identity.certificate_der())}
+    return any(recipient.name in ours for recipient in recipients)
+
+
 def decrypt(octets: bytes, keys: Sequence[Identity]) -> Opened:
     """Open a ContentInfo with an AuthEnvelopedData or EnvelopedData, with the first key that it names.
 

@@ -11,6 +11,8 @@ import binascii
 import re
 from enum import Enum
 
+from certs.smime.algorithms import ID_SIGNED_DATA
+from certs.smime.structure import CmsMalformed, content_type_of
 from certs.smime.verdict import SealReason, SignatureInvalid
 from core.errors import PermanentError
 from core.message import Message
@@ -49,8 +51,16 @@ def root_of(letter: bytes, root: Part | None = None) -> RootSeal:
     kind = (root.parameter(b"smime-type") or b"").lower()
     if kind == b"signed-data":
         return RootSeal.OPAQUE
-    # RFC 8551 §3.2.2: without the parameter, only the octets can tell; the reader of them will.
+    if kind == b"" and _holds_signature(letter, root):  # RFC 8551 §3.2.2: only the octets can tell
+        return RootSeal.OPAQUE
     return RootSeal.ENCRYPTED if kind in (b"", b"enveloped-data", b"authenveloped-data") else RootSeal.NONE
+
+
+def _holds_signature(letter: bytes, root: Part) -> bool:
+    try:
+        return content_type_of(_cms_octets(letter, root)) == ID_SIGNED_DATA
+    except (NotBase64, CmsMalformed):
+        return False
 
 
 def signed_parts(letter: bytes) -> tuple[tuple[int, int], bytes]:

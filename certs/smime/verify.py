@@ -46,7 +46,7 @@ def verify_letter(letter: bytes, *, chain: ChainVerifier, now: datetime) -> Veri
         case RootSeal.DETACHED:
             span, octets = signed_parts(letter)
             return verify_cms(octets, letter[span[0] : span[1]], chain=chain, now=now, span=span)
-        case RootSeal.OPAQUE | RootSeal.ENCRYPTED:
+        case RootSeal.OPAQUE:
             try:
                 return verify_cms(sealed_octets(letter), None, chain=chain, now=now)
             except NotBase64 as error:

@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import x25519
 
 from certs.anchors import TrustAnchors
-from certs.authority import Authority, KeyAlgorithm, PrivateKey, Request
+from certs.authority import Authority, KeyAlgorithm, Request
 from certs.certificate import to_der
 from certs.chain import ChainVerifier
-from certs.keystore import Identity
+from certs.keystore import Identity, ReadingKey
 from certs.profiles import PROFILES, ProfileName
 from certs.revocation import RevocationLists
 from core.testing.keys import key_factory
@@ -50,7 +50,7 @@ class Member:
     """One certificate with its key, as an identity and as the key itself (for other programs)."""
 
     identity: Identity
-    key: PrivateKey | x25519.X25519PrivateKey
+    key: ReadingKey
 
     @property
     def certificate(self) -> bytes:
