@@ -289,7 +289,7 @@ class Node:
         ports = ImapPorts(
             accounts=operator.accounts, store=operator.mail_store, blobs=operator.blobs,
             committer=operator.committer, audit=operator.audit, feed=operator.feed, clock=operator.clock,
-            refusals=self._refusals,
+            refusals=self._refusals, search=operator.search,
         )  # fmt: skip
         shared = Shared.of(ImapSettings(server_name=self._hostname.ascii), ports, ImapCounts(self.metrics))
         operator.box_cache.watch(lambda bal_id, _: shared.end_sessions_of(bal_id))

@@ -30,6 +30,8 @@ IN_THREAD = 256 * 1024  # octets of a text from which on it is searched in a thr
 async def search(conversation: Conversation, command: commands.Search) -> bytes:
     """RFC 3501 §6.4.4, RFC 4731 §3 (RETURN), RFC 5182 §2 (SAVE)."""
     view = conversation.view
+    if command.names_charset and conversation.session.manner.utf8:
+        raise Declined(status_text.CHARSET_NAMED)  # RFC 6855 §3
     saves = command.result is not None and b"SAVE" in command.result
     try:
         found = await positions_found(conversation, command.key)
