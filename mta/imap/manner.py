@@ -17,6 +17,9 @@ class Manner:
     vanished: bool = False
     """QRESYNC: removals are told as UIDs (RFC 7162 §3.2.10)."""
 
+    utf8: bool = False
+    """UTF8=ACCEPT: names of folders are UTF-8 in both directions (RFC 6855 §3)."""
+
     def enable(self, name: bytes) -> bool:
         """Take in a capability that ENABLE named; False when it is not one that can be enabled."""
         match name:
@@ -24,6 +27,8 @@ class Manner:
                 self.modseq = True
             case b"QRESYNC":
                 self.modseq = self.vanished = True  # RFC 7162 §3.2.3: it implies CONDSTORE
+            case b"UTF8=ACCEPT":
+                self.utf8 = True
             case _:
                 return False
         return True

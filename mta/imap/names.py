@@ -50,6 +50,14 @@ def decode_utf7(wire: bytes) -> str:
     return name
 
 
+def decode_utf8(wire: bytes) -> str:
+    """A name as clients send it that enabled UTF8=ACCEPT (RFC 6855 §3). Raises `NameInvalid`."""
+    try:
+        return wire.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise NameInvalid("this is not UTF-8") from error
+
+
 def _unshift(match: re.Match[bytes]) -> bytes:
     if not match[1]:
         return b"&"
@@ -63,9 +71,9 @@ def canonical(name: str) -> str:
     return (INBOX if first.upper() == INBOX else first) + separator + rest
 
 
-def read_name(wire: bytes) -> str:
+def read_name(wire: bytes, *, utf8: bool = False) -> str:
     """The canonical name that a client sent. Raises `NameInvalid`."""
-    name = canonical(decode_utf7(wire))
+    name = canonical(decode_utf8(wire) if utf8 else decode_utf7(wire))
     if not name or len(name) > MAX_NAME:
         raise NameInvalid("a name has 1 to 255 characters")
     if any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in name):
@@ -73,9 +81,9 @@ def read_name(wire: bytes) -> str:
     return name
 
 
-def new_name(wire: bytes) -> str:
+def new_name(wire: bytes, *, utf8: bool = False) -> str:
     """The name of a folder to be made. Raises `NameInvalid` where a name would confuse clients or people."""
-    name = read_name(wire)
+    name = read_name(wire, utf8=utf8)
     levels = name.split(SEPARATOR)
     if len(levels) > MAX_LEVELS or any(not level or level in (".", "..") for level in levels):
         raise NameInvalid("levels are not empty, `.` or `..`, and at most sixteen")
@@ -98,10 +106,11 @@ class Pattern:
 
     __slots__ = ("_text",)
 
-    def __init__(self, reference: bytes, wire: bytes) -> None:
+    def __init__(self, reference: bytes, wire: bytes, *, utf8: bool = False) -> None:
         if len(reference) + len(wire) > MAX_PATTERN:
             raise NameInvalid("this pattern is too long")
-        text = _SHIFTED.sub(_lenient, reference + wire).decode("utf-8", "replace")
+        octets = reference + wire
+        text = (octets if utf8 else _SHIFTED.sub(_lenient, octets)).decode("utf-8", "replace")
         text = re.sub(r"[*%]*\*[*%]*", "*", unicodedata.normalize("NFC", text))
         text = re.sub("%+", "%", text)
         if text.count("*") + text.count("%") > MAX_WILDCARDS:

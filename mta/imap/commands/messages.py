@@ -157,4 +157,14 @@ def _letter(cursor: Cursor) -> Letter:
     if cursor.peek(b'"'):
         internal_date = cursor.date_time()
         cursor.space()
-    return Letter(flags=flags, internal_date=internal_date, octets=cursor.literal())
+    # RFC 6855 §4: append-data =/ "UTF8" SP "(" literal8 ")"
+    is_utf8 = not cursor.is_string()
+    if is_utf8:
+        if cursor.word() != b"UTF8":
+            raise SyntaxInvalid("a letter is missing")
+        cursor.space()
+        cursor.expect(b"(~")
+    octets = cursor.literal()
+    if is_utf8:
+        cursor.expect(b")")
+    return Letter(flags=flags, internal_date=internal_date, octets=octets)

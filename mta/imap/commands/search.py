@@ -135,6 +135,7 @@ class Search:
     by_uid: bool
     result: frozenset[bytes] | None = None
     """RFC 4731 §3.1: what RETURN asks for, ALL when it asked for nothing; None without RETURN."""
+    names_charset: bool = False
 
 
 RESULT_OPTIONS = frozenset({b"MIN", b"MAX", b"ALL", b"COUNT", b"SAVE"})  # RFC 4731 §3.1, RFC 5182 §2.1
@@ -168,7 +169,8 @@ def search(cursor: Cursor, *, by_uid: bool) -> Search:
         result = _result_options(cursor)
         cursor.space()
         word = b"" if reader.begins_otherwise() else cursor.word()
-    if word == b"CHARSET":
+    names_charset = word == b"CHARSET"
+    if names_charset:
         cursor.space()
         if cursor.astring().upper() not in CHARSETS:
             raise CharsetUnknown
@@ -178,7 +180,7 @@ def search(cursor: Cursor, *, by_uid: bool) -> Search:
     while not cursor.at_end:
         cursor.space()
         keys.append(reader.next_key(0))
-    return Search(keys[0] if len(keys) == 1 else And(tuple(keys)), by_uid, result)
+    return Search(keys[0] if len(keys) == 1 else And(tuple(keys)), by_uid, result, names_charset)
 
 
 def _result_options(cursor: Cursor) -> frozenset[bytes]:

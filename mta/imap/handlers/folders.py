@@ -25,7 +25,7 @@ MAX_FOLDERS = 2000  # ours: folders of one box
 
 async def existing(conversation: Conversation, wire_name: bytes) -> Folder:
     """The folder of that name. Raises `Declined` (NONEXISTENT) or `NameInvalid`."""
-    name = names.read_name(wire_name)
+    name = names.read_name(wire_name, utf8=conversation.session.manner.utf8)
     folder = await conversation.ports.store.folder(conversation.session.bal_id, name)
     if folder is None:
         raise Declined(status_text.NONEXISTENT)
@@ -107,7 +107,7 @@ async def record_removed(conversation: Conversation, folder_id: int, count: int)
 # --- the tree -----------------------------------------------------------------------------------------------
 async def create(conversation: Conversation, command: folders.Create) -> bytes:
     """RFC 3501 §6.3.3: and the names above that are not there; RFC 6154 §3: USE."""
-    name = names.new_name(command.name)
+    name = names.new_name(command.name, utf8=conversation.session.manner.utf8)
     if len(command.uses) > 1 or any(use not in SPECIAL_USES for use in command.uses):
         raise Declined(status_text.USE_UNKNOWN)
     store, bal_id = conversation.ports.store, conversation.session.bal_id
@@ -143,7 +143,7 @@ async def delete(conversation: Conversation, command: folders.Delete) -> bytes:
 async def rename(conversation: Conversation, command: folders.Rename) -> bytes:
     """RFC 3501 §6.3.5: with what is below; INBOX gives its messages and stays."""
     folder = await existing(conversation, command.name)
-    name = names.new_name(command.new_name)
+    name = names.new_name(command.new_name, utf8=conversation.session.manner.utf8)
     store, bal_id = conversation.ports.store, conversation.session.bal_id
     present = {other.name for other in await store.folders(bal_id)}
     if name in present:
@@ -164,7 +164,7 @@ async def rename(conversation: Conversation, command: folders.Rename) -> bytes:
 
 async def subscribe(conversation: Conversation, command: folders.Subscribe) -> bytes:
     """RFC 3501 §6.3.6, §6.3.7. A name that does not exist may be kept, one that cannot exist may not."""
-    name = names.read_name(command.name)
+    name = names.read_name(command.name, utf8=conversation.session.manner.utf8)
     store, bal_id = conversation.ports.store, conversation.session.bal_id
     if command.subscribed:
         kept = await store.subscriptions(bal_id)
@@ -181,7 +181,8 @@ async def status(conversation: Conversation, command: folders.Status) -> bytes:
     if b"HIGHESTMODSEQ" in command.items:
         conversation.session.manner.modseq = True  # RFC 7162 §3.1: using it enables it
     counts = await conversation.ports.store.status(folder.folder_id)
-    conversation.tell(responses.status_line(folder.name, command.items, counts, folder.folder_id))
+    utf8 = conversation.session.manner.utf8
+    conversation.tell(responses.status_line(folder, command.items, counts, utf8=utf8))
     return b"OK STATUS completed"
 
 

@@ -49,7 +49,8 @@ async def list_folders(conversation: Conversation, command: listing.List) -> byt
     wants_subscriptions = b"SUBSCRIBED" in command.selection | command.returned
     subscriptions = await store.subscriptions(session.bal_id) if wants_subscriptions else ()
     tree = _tree(await store.folders(session.bal_id), subscriptions)
-    patterns = [Pattern(command.reference, pattern) for pattern in command.patterns]
+    utf8 = session.manner.utf8
+    patterns = [Pattern(command.reference, pattern, utf8=utf8) for pattern in command.patterns]
     for count, (name, entry) in enumerate(tree.items(), 1):
         if count % SLICE == 0:
             await conversation.pour(b"")
@@ -58,13 +59,12 @@ async def list_folders(conversation: Conversation, command: listing.List) -> byt
         if not (matched and (_is_selected(entry, command) or below)):
             continue
         extended = b' ("CHILDINFO" ("SUBSCRIBED"))' if below else b""
-        conversation.tell(responses.list_line(b"LIST", _attributes(entry, command), name, extended=extended))
+        attributes = _attributes(entry, command)
+        conversation.tell(responses.list_line(b"LIST", attributes, name, extended=extended, utf8=utf8))
         if command.status_items and entry.folder is not None:
             # RFC 5819 §2: STATUS for each folder that can be selected
             counts = await store.status(entry.folder.folder_id)
-            conversation.tell(
-                responses.status_line(name, command.status_items, counts, entry.folder.folder_id)
-            )
+            conversation.tell(responses.status_line(entry.folder, command.status_items, counts, utf8=utf8))
     return b"OK LIST completed"
 
 
@@ -99,17 +99,18 @@ def _attributes(entry: _Entry, command: listing.List) -> list[bytes]:
 async def lsub(conversation: Conversation, command: listing.Lsub) -> bytes:
     """RFC 3501 §6.3.9: subscribed names, and with `%` the levels above them as \\Noselect."""
     subscribed = await conversation.ports.store.subscriptions(conversation.session.bal_id)
-    pattern = Pattern(command.reference, command.pattern)
+    utf8 = conversation.session.manner.utf8
+    pattern = Pattern(command.reference, command.pattern, utf8=utf8)
     told: set[str] = set()
     for count, name in enumerate(subscribed, 1):
         if count % SLICE == 0:
             await asyncio.sleep(0)
         if pattern.holds(name):
             told.add(name)
-            conversation.tell(responses.list_line(b"LSUB", [], name))
+            conversation.tell(responses.list_line(b"LSUB", [], name, utf8=utf8))
     if b"%" in command.pattern:
         known = set(subscribed)
         levels = {above for name in subscribed for above in superiors(name)} - known
         for above in sorted(level for level in levels if pattern.holds(level)):
-            conversation.tell(responses.list_line(b"LSUB", [b"\\Noselect"], above))
+            conversation.tell(responses.list_line(b"LSUB", [b"\\Noselect"], above, utf8=utf8))
     return b"OK LSUB completed"

@@ -29,6 +29,7 @@ _AUTHENTICATED = (
     "WITHIN",  # RFC 5032
     "OBJECTID",  # RFC 8474
     "MULTIAPPEND",  # RFC 3502
+    "UTF8=ACCEPT",  # RFC 6855
 )
 
 

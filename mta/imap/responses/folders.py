@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.folder import FolderStatus
+from core.folder import Folder, FolderStatus
 from mta.imap.names import SEPARATOR
 from mta.imap.responses.strings import folder_name, string
 
@@ -10,13 +10,15 @@ NAMESPACE = b'* NAMESPACE (("" "/")) NIL NIL\r\n'  # RFC 2342 §5: one personal 
 QUOTA_ROOT = b"box"
 
 
-def list_line(kind: bytes, attributes: list[bytes], name: str, *, extended: bytes = b"") -> bytes:
+def list_line(
+    kind: bytes, attributes: list[bytes], name: str, *, extended: bytes = b"", utf8: bool = False
+) -> bytes:
     """RFC 3501 §7.2.2 LIST, §7.2.3 LSUB; `extended` is RFC 5258's CHILDINFO."""
     return b'* %b (%b) "%b" %b%b\r\n' % (
         kind,
         b" ".join(attributes),
         SEPARATOR.encode(),
-        folder_name(name),
+        folder_name(name, utf8=utf8),
         extended,
     )
 
@@ -29,7 +31,7 @@ def mailbox_id(folder_id: int) -> bytes:
     return b"F%d" % folder_id
 
 
-def status_line(name: str, items: tuple[bytes, ...], status: FolderStatus, folder_id: int) -> bytes:
+def status_line(folder: Folder, items: tuple[bytes, ...], status: FolderStatus, *, utf8: bool) -> bytes:
     """RFC 3501 §7.2.4."""
     values = {
         b"MESSAGES": status.messages,
@@ -41,9 +43,9 @@ def status_line(name: str, items: tuple[bytes, ...], status: FolderStatus, folde
         b"HIGHESTMODSEQ": status.highest_modseq,
     }
     written = {item: b"%d" % value for item, value in values.items()}
-    written[b"MAILBOXID"] = b"(%b)" % mailbox_id(folder_id)  # RFC 8474 §4.3
+    written[b"MAILBOXID"] = b"(%b)" % mailbox_id(folder.folder_id)  # RFC 8474 §4.3
     told = b" ".join(b"%b %b" % (item, written[item]) for item in items)
-    return b"* STATUS %b (%b)\r\n" % (folder_name(name), told)
+    return b"* STATUS %b (%b)\r\n" % (folder_name(folder.name, utf8=utf8), told)
 
 
 def quota_line(used_octets: int, quota_octets: int) -> bytes:

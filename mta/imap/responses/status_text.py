@@ -33,6 +33,9 @@ class StatusText:
 SYNTAX = StatusText("BAD", "CLIENTBUG", "Syntax error in this command", "Erreur de syntaxe dans la commande")
 UNKNOWN = StatusText("BAD", "CLIENTBUG", "Command not known here", "Commande inconnue")
 WRONG_STATE = StatusText("BAD", "CLIENTBUG", "Not possible in this state", "Impossible dans cet état")
+CHARSET_NAMED = StatusText(
+    "BAD", "CLIENTBUG", "No CHARSET after ENABLE UTF8=ACCEPT", "Pas de CHARSET après ENABLE UTF8=ACCEPT"
+)
 NOT_ENABLED = StatusText("BAD", "CLIENTBUG", "ENABLE this first", "À activer d'abord par ENABLE")
 NO_SUCH_NUMBER = StatusText(
     "BAD", "CLIENTBUG", "No message has this number", "Aucun message ne porte ce numéro"

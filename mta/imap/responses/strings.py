@@ -24,6 +24,8 @@ def literal(octets: bytes) -> bytes:
     return b"{%d}\r\n%b" % (len(octets), octets)
 
 
-def folder_name(name: str) -> bytes:
-    """A folder's name in modified UTF-7, quoted."""
+def folder_name(name: str, *, utf8: bool = False) -> bytes:
+    """A folder's name, quoted: in modified UTF-7, or in UTF-8 for clients that enabled it (RFC 6855 §3)."""
+    if utf8:
+        return b'"' + _SPECIALS.sub(rb"\\\1", name.encode()) + b'"'
     return string(encode_utf7(name))

@@ -111,10 +111,14 @@ READ: list[tuple[str, Command]] = [
     (
         "UID SEARCH RETURN (min save) CHARSET UTF-8 $",
         search.Search(
-            search.Messages(SequenceSet((), is_saved=True), False), True, frozenset({b"MIN", b"SAVE"})
+            search.Messages(SequenceSet((), is_saved=True), False), True, frozenset({b"MIN", b"SAVE"}), True
         ),
     ),
     ("SEARCH YOUNGER 5", search.Search(search.Age(5, older=False), False)),
+    (
+        "APPEND a (\\Seen) UTF8 (~{1+}\r\nx)",
+        messages.Append(target=b"a", letters=(messages.Letter(flags=("\\Seen",), octets=b"x"),)),
+    ),
     ("SEARCH MODSEQ 0", search.Search(search.Modified(0), False)),
     ("UNSELECT", messages.Close(expunge=False)),
     ("UID EXPUNGE 1:2", messages.Expunge(SequenceSet(((1, 2),)))),
@@ -191,6 +195,10 @@ def test_commands_as_values(line: str, command: Command) -> None:
         'LIST "" * SUBSCRIBED (x)',
         'LIST "" * RETURN (NONSENSE)',
         'LIST "" * RETURN x',
+        "APPEND a UTF8 ({1+}\r\nx)",
+        "APPEND a UTF8 (~{1+}\r\nx",
+        "APPEND a UTF7 (~{1+}\r\nx)",
+        "APPEND a ~{1+}\r\nx",
         "SEARCH RETURN ALL",
         "SEARCH RETURN (MIN",
         "SEARCH RETURN (MIN) ",

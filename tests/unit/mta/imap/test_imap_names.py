@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 import pytest
@@ -124,3 +125,22 @@ def test_compact_names_every_number_in_its_order(numbers: list[int]) -> None:
         first, _, last = part.partition(":")
         told.extend(range(int(first), int(last or first) + 1))
     assert told == numbers
+
+
+@given(st.text(min_size=1, max_size=60))
+def test_a_name_is_the_same_in_both_writings(name: str) -> None:
+    """RFC 6855 §3: what a client of UTF8=ACCEPT calls a folder is what others call it in modified UTF-7."""
+    try:
+        read = read_name(name.encode("utf-8", "surrogatepass"), utf8=True)
+    except NameInvalid:
+        return
+    assert read_name(encode_utf7(read)) == read
+    assert Pattern(b"", read.encode(), utf8=True).holds(read) or any(c in read for c in "*%")
+
+
+@given(st.binary(max_size=40))
+def test_any_octets_are_a_name_in_utf8_or_refused(octets: bytes) -> None:
+    with contextlib.suppress(NameInvalid):
+        read_name(octets, utf8=True)
+    with contextlib.suppress(NameInvalid):
+        Pattern(octets, octets, utf8=True).holds("INBOX")
