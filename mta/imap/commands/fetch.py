@@ -34,7 +34,7 @@ class Section:
 
     label: bytes
     path: tuple[int, ...] = ()
-    specifier: str = ""  # "", "HEADER", "TEXT", "MIME"
+    specifier: str = ""  # "", "HEADER", "TEXT", "MIME", "PREVIEW"
     fields: frozenset[bytes] | None = None  # HEADER.FIELDS, lower case
     exclude: bool = False  # HEADER.FIELDS.NOT
     partial: tuple[int, int] | None = None  # first octet, count
@@ -43,7 +43,7 @@ class Section:
     @property
     def shows_content(self) -> bool:
         """Whether the letter itself is read, and not only its header."""
-        return self.specifier in ("", "TEXT")
+        return self.specifier in ("", "TEXT", "PREVIEW")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,10 +135,25 @@ def _item(cursor: Cursor, word: bytes) -> Item | Section:
         if name not in (b"BODY", b"BODY.PEEK"):
             raise SyntaxInvalid("only BODY has sections")
         return _section(cursor, rest, peek=name == b"BODY.PEEK")
+    if word == b"PREVIEW":
+        return _preview(cursor)
     item = _PLAIN.get(word) or _RFC822.get(word)
     if item is None:
         raise SyntaxInvalid("this item is not known")
     return item
+
+
+def _preview(cursor: Cursor) -> Section:
+    """RFC 8970 §6: "PREVIEW" [SP "(" "LAZY" ")"]; ours are made so quickly that LAZY changes nothing."""
+    if cursor.peek(b" (L") or cursor.peek(b" (l"):
+        cursor.space()
+        cursor.open()
+        if cursor.word() != b"LAZY" or not cursor.close():
+            raise SyntaxInvalid("a preview is LAZY or not")
+    return _PREVIEW
+
+
+_PREVIEW = Section(label=b"PREVIEW", specifier="PREVIEW", peek=True)
 
 
 def _section(cursor: Cursor, text: bytes, *, peek: bool) -> Section:

@@ -15,6 +15,7 @@ from core.ports import FlagChange
 from mta.imap.commands.fetch import Fetch, Item, Section
 from mta.imap.handlers.declined import Declined, Ended
 from mta.imap.parts import PartTable
+from mta.imap.preview import PREVIEW_READ, preview_of
 from mta.imap.responses import fetch as responses
 from mta.imap.responses import status_text
 from mta.imap.sequence import SequenceSet, compact
@@ -221,6 +222,9 @@ class _Bodies:
         if span is None:
             return _Loaded(section, None)
         start, end = span
+        if section.specifier == "PREVIEW":
+            shown = preview_of(await self._octets(uid, start, end))
+            return _Loaded(section, shown.encode("utf-8", "replace"))
         if section.fields is not None:
             header = await self._octets(uid, start, end)
             kept = filter_header(header, section.fields, exclude=section.exclude)
@@ -259,6 +263,8 @@ def _span(section: Section, summary: Summary, size: int) -> tuple[int, int] | No
         return PartTable.load(summary.parts).span(section.path, section.specifier)
     if section.specifier == "HEADER":
         return 0, summary.header_size
+    if section.specifier == "PREVIEW":
+        return 0, min(size, PREVIEW_READ)
     return (summary.header_size if section.specifier == "TEXT" else 0), size
 
 
