@@ -17,6 +17,7 @@ from core.errors import GatewayError, NotStored, PermanentError, ReplyError
 from mta.imap.channel import Channel, Ports, Shared
 from mta.imap.commands.search import CharsetUnknown
 from mta.imap.commands.table import Command, CommandUnknown, parse
+from mta.imap.deflate import Deflater, InflateFailed, Inflater
 from mta.imap.grammar import SyntaxInvalid
 from mta.imap.handlers.declined import Declined, Ended
 from mta.imap.handlers.table import HANDLERS
@@ -64,6 +65,9 @@ class Conversation:
         self._is_woken = False
         self._is_held = False
         self._is_tls_due = False
+        self._is_deflate_due = False
+        self._inflater: Inflater | None = None
+        self._deflater: Deflater | None = None
         self._ends_for: StatusText | None = None
         self._unsubscribe: Callable[[], None] | None = None
         self._counted_account = 0
@@ -86,8 +90,13 @@ class Conversation:
     # --- what the server tells ------------------------------------------------------------------------------
     def receive(self, octets: bytes) -> None:
         """Octets came."""
-        self.reader.feed(octets)
-        if not self._is_held and self.reader.buffered > MAX_PIPELINED:
+        if self._inflater is None:
+            self.reader.feed(octets)
+            waiting = self.reader.buffered
+        else:
+            self._inflater.feed(octets)
+            waiting = self._inflater.waiting
+        if not self._is_held and waiting > MAX_PIPELINED:
             self._is_held = True
             self._channel.hold(held=True)
         self._arrived.set()
@@ -111,7 +120,8 @@ class Conversation:
     def flush(self) -> None:
         """Send now, in one write."""
         if self._out and not self._is_lost:
-            self._channel.write(b"".join(self._out))
+            octets = b"".join(self._out)
+            self._channel.write(self._deflater.deflated(octets) if self._deflater else octets)
         self._out.clear()
         self._pending = 0
 
@@ -172,7 +182,10 @@ class Conversation:
                 self._command_began = None
                 self._active_at = self.ports.clock.monotonic()
                 return event
-            await self.wait()
+            if self._inflate():
+                await asyncio.sleep(0)  # a long letter comes in many pieces
+            else:
+                await self.wait()
 
     async def next_line(self) -> bytes:
         """A bare line of the client (AUTHENTICATE, IDLE). Raises `Ended` when it is too long."""
@@ -185,6 +198,8 @@ class Conversation:
     def line_if_here(self) -> bytes | None:
         """As `next_line`, but None when no line is whole yet."""
         line = self.reader.next_line()
+        while line is None and self._inflate():
+            line = self.reader.next_line()
         if isinstance(line, Refused):
             raise self.end(status_text.BYE_ERRORS)
         if line is not None:
@@ -265,6 +280,8 @@ class Conversation:
         self.shared.metrics.commanded(name, condition, clock.monotonic() - began)
         if self._is_tls_due:
             self._start_tls()
+        if self._is_deflate_due:
+            self._start_deflate()
         if condition == "BAD" and self.session.counts_as_broken():
             raise self.end(status_text.BYE_ERRORS)
 
@@ -369,6 +386,35 @@ class Conversation:
             self.shared.leave_account(self._counted_account, self.end_for)
             self._counted_account = 0
 
+    # --- compression ----------------------------------------------------------------------------------------
+    @property
+    def is_compressing(self) -> bool:
+        """Whether DEFLATE is active, or begins behind the answer under way."""
+        return self._deflater is not None or self._is_deflate_due
+
+    def begin_deflate_after_answer(self) -> None:
+        """DEFLATE begins behind the tagged answer to the command under way, in both directions."""
+        self._is_deflate_due = True
+
+    def _start_deflate(self) -> None:
+        """RFC 4978 §3. What came behind the command is compressed already."""
+        self._is_deflate_due = False
+        self.flush()
+        self._inflater, self._deflater = Inflater(), Deflater()
+        self._inflater.feed(self.reader.take_buffered())
+
+    def _inflate(self) -> bool:
+        """Give the reader a little more of what is here; whether there was something. Raises `Ended`."""
+        if self._inflater is None:
+            return False
+        try:
+            octets = self._inflater.take()
+        except InflateFailed as error:
+            raise self.end(status_text.BYE_ERRORS) from error
+        self.reader.feed(octets)
+        return bool(octets)
+
+    # --- TLS ------------------------------------------------------------------------------------------------
     def begin_tls_after_answer(self) -> None:
         """TLS begins behind the tagged answer to the command under way."""
         self._is_tls_due = True

@@ -136,6 +136,13 @@ class CommandReader:
         """Octets as they arrived."""
         self._buffer += octets
 
+    def take_buffered(self) -> bytes:
+        """What came behind the last command, given back unread: from there on it is written otherwise."""
+        rest = bytes(self._buffer)
+        self._buffer.clear()
+        self._scanned = 0
+        return rest
+
     def drop(self) -> None:
         """Forget everything that is buffered and end the command under way."""
         self._buffer.clear()

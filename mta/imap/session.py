@@ -44,6 +44,7 @@ PERMITTED: dict[type, frozenset[State]] = {
     connection.Authenticate: _BEFORE,
     connection.Login: _BEFORE,
     connection.Enable: _AFTER,
+    connection.Compress: _AFTER,
     folders.Select: _AFTER,
     folders.Create: _AFTER,
     folders.Delete: _AFTER,

@@ -67,6 +67,19 @@ class Enable:
     names: tuple[bytes, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Compress:
+    """RFC 4978 §3."""
+
+    mechanism: bytes
+
+
+def compress(cursor: Cursor) -> Compress:
+    """RFC 4978 §5: compress = "COMPRESS" SP algorithm."""
+    cursor.space()
+    return Compress(cursor.word())
+
+
 def identify(cursor: Cursor) -> Identify:
     """RFC 2971 §4: id = "ID" SP id-params-list; id-params-list = "(" *(string SP nstring) ")" / nil."""
     cursor.space()

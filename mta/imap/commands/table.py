@@ -18,6 +18,7 @@ Command = (
     | connection.Authenticate
     | connection.Login
     | connection.Enable
+    | connection.Compress
     | folders.Select
     | folders.Create
     | folders.Delete
@@ -62,6 +63,7 @@ _PARSERS: dict[bytes, Callable[[Cursor], Command]] = {
     b"AUTHENTICATE": connection.authenticate,
     b"LOGIN": connection.login,
     b"ENABLE": connection.enable,
+    b"COMPRESS": connection.compress,
     b"SELECT": folders.select,
     b"EXAMINE": partial(folders.select, read_only=True),
     b"CREATE": folders.create,

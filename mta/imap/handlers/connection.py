@@ -58,6 +58,16 @@ async def enable(conversation: Conversation, command: connection.Enable) -> byte
     return b"OK ENABLE completed"
 
 
+async def compress(conversation: Conversation, command: connection.Compress) -> bytes:
+    """RFC 4978 §3: the answer goes out as before, DEFLATE begins behind it."""
+    if command.mechanism != b"DEFLATE":
+        raise Declined(status_text.UNKNOWN_MECHANISM)
+    if conversation.is_compressing:
+        raise Declined(status_text.COMPRESSION_ACTIVE)
+    conversation.begin_deflate_after_answer()
+    return b"OK DEFLATE active"
+
+
 # --- logging in ---------------------------------------------------------------------------------------------
 async def login(conversation: Conversation, command: connection.Login) -> bytes:
     """RFC 3501 §6.2.3."""

@@ -25,6 +25,7 @@ HANDLERS: dict[type, Handler] = {
     c.Authenticate: connection.authenticate,
     c.Login: connection.login,
     c.Enable: connection.enable,
+    c.Compress: connection.compress,
     d.Select: folders.select,
     d.Create: folders.create,
     d.Delete: folders.delete,

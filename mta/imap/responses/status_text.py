@@ -36,6 +36,9 @@ WRONG_STATE = StatusText("BAD", "CLIENTBUG", "Not possible in this state", "Impo
 CHARSET_NAMED = StatusText(
     "BAD", "CLIENTBUG", "No CHARSET after ENABLE UTF8=ACCEPT", "Pas de CHARSET après ENABLE UTF8=ACCEPT"
 )
+COMPRESSION_ACTIVE = StatusText(
+    "NO", "COMPRESSIONACTIVE", "DEFLATE is active already", "DEFLATE est déjà actif"
+)
 NOT_ENABLED = StatusText("BAD", "CLIENTBUG", "ENABLE this first", "À activer d'abord par ENABLE")
 NO_SUCH_NUMBER = StatusText(
     "BAD", "CLIENTBUG", "No message has this number", "Aucun message ne porte ce numéro"
