@@ -14,10 +14,14 @@ from enum import Enum
 
 from cryptography import x509
 
-from certs.certificate import fingerprint_of, subject_alternative_names
+from certs.certificate import fingerprint_of, subject_alternative_names, to_der
+from certs.chain import ChainVerifier
+from certs.profiles import Purpose
+from certs.verdict import CertificateRefused, RevocationUnknown
+from certs.verdict import Reason as CertificateReason
 from core.address import AddressInvalid, Domain, Mailbox
 from core.identity import DistinguishedName
-from core.plan import SealKind
+from core.plan import KeyFacts, KeySource, KeyState, SealKind
 
 MAX_CERTIFICATES = 4  # ours: two for signing and two for encryption, during a roll-over
 MAX_OPENPGP_KEYS = 2  # ours: the same
@@ -69,6 +73,37 @@ class Seal:
     def signer_fingerprints(self) -> frozenset[str]:
         """The certificates and keys that may sign for this domain."""
         return frozenset(map(fingerprint_of, self.signing)) | frozenset(self.openpgp_fingerprints)
+
+
+def certificate_facts(seal: Seal, chains: ChainVerifier, *, at: datetime) -> tuple[KeyFacts, ...]:
+    """The certificates that the entry offers to encrypt for, each with its verdict at a time: facts for the plan."""
+    return tuple(
+        KeyFacts(
+            kind=SealKind.SMIME,
+            fingerprint=fingerprint_of(certificate),
+            source=KeySource.SEALS_LIST,
+            state=_state_of(certificate, chains, at),
+            not_before=certificate.not_valid_before_utc,
+        )
+        for certificate in seal.encryption
+    )
+
+
+def _state_of(certificate: x509.Certificate, chains: ChainVerifier, at: datetime) -> KeyState:
+    try:
+        chains.verify(to_der(certificate), purpose=Purpose.SEAL_READ, at=at)
+    except RevocationUnknown:
+        return KeyState.UNKNOWN
+    except CertificateRefused as refusal:
+        return _STATES.get(refusal.reason, KeyState.REFUSED)
+    return KeyState.VALID
+
+
+_STATES = {
+    CertificateReason.EXPIRED: KeyState.EXPIRED,
+    CertificateReason.NOT_YET_VALID: KeyState.EXPIRED,
+    CertificateReason.REVOKED: KeyState.REVOKED,
+}
 
 
 class Entitlement(Enum):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from datetime import datetime
 
 from core.address import Domain
 from core.reply import Reply
@@ -119,6 +120,27 @@ class KeySource(enum.Enum):
 
     SEALS_LIST = "annuaire-des-sceaux"
     CONFIGURED = "configuration"
+
+
+class KeyState(enum.Enum):
+    """What became of a certificate or key when it was looked at for this plan."""
+
+    VALID = "valid"
+    EXPIRED = "expired"
+    REFUSED = "refused"
+    REVOKED = "revoked"
+    UNKNOWN = "revocation-unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyFacts:
+    """One certificate or key that could be encrypted for. `not_before` decides between two that are good."""
+
+    kind: SealKind
+    fingerprint: str
+    source: KeySource
+    state: KeyState
+    not_before: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

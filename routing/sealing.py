@@ -11,11 +11,20 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from core import reply
 from core.address import Domain
-from core.plan import KeySource, LeaveAsIs, Reason, Refuse, SealingPlan, SealKind, SealWith
+from core.plan import (
+    KeyFacts,
+    KeySource,
+    KeyState,
+    LeaveAsIs,
+    Reason,
+    Refuse,
+    SealingPlan,
+    SealKind,
+    SealWith,
+)
 from core.reply import Reply
 
 # RFC 2045 §6.8: base64 writes 76 characters and CRLF for 57 octets; ours: room for signature, chain and recipients
@@ -45,27 +54,6 @@ class ClientSeal(enum.Enum):
     NONE = "none"
     SIGNED = "signed"
     ENCRYPTED = "encrypted"
-
-
-class KeyState(enum.Enum):
-    """What became of a certificate or key when it was looked at for this plan."""
-
-    VALID = "valid"
-    EXPIRED = "expired"
-    REFUSED = "refused"
-    REVOKED = "revoked"
-    UNKNOWN = "revocation-unknown"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyFacts:
-    """One certificate or key that could be encrypted for. `not_before` decides between two that are good."""
-
-    kind: SealKind
-    fingerprint: str
-    source: KeySource
-    state: KeyState
-    not_before: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

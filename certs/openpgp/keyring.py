@@ -7,6 +7,7 @@ because its fingerprint was configured or signed for. Start at `Keyring.open`.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -22,10 +23,12 @@ from typing import Any
 from certs.openpgp.gnupg_process import Gnupg, Limits, Told
 from certs.openpgp.refusals import CannotSeal
 from core.errors import ConfigurationError
+from core.plan import KeyFacts, KeySource, KeyState, SealKind
 
 MAX_KEY_FILE = 256 * 1024  # octets; ours, as `certs.keystore`
 MAX_SOCKET_PATH = 80  # characters; sun_path has 108 octets, and GnuPG adds the names of its sockets
 END_SECONDS = 5.0
+PREFIX = "vgm-"  # and the process that made it
 
 _OPTIONS = [
     "--no-options",  # nothing of a configuration file that we did not write
@@ -87,10 +90,25 @@ class KeyView:
 
     def is_valid(self, now: datetime) -> bool:
         """Whether `now` is inside its dates and nobody revoked it."""
-        return (
-            not self.is_revoked
-            and self.not_before <= now
-            and (self.not_after is None or now < self.not_after)
+        return self.state(now) is KeyState.VALID
+
+    def state(self, now: datetime) -> KeyState:
+        """How the key stands at `now`."""
+        if self.is_revoked:
+            return KeyState.REVOKED
+        if now < self.not_before or (self.not_after is not None and now >= self.not_after):
+            return KeyState.EXPIRED
+        return KeyState.VALID
+
+    def facts(self, source: KeySource, now: datetime) -> KeyFacts:
+        """The key as a fact for the plan; one that encrypts nothing is refused."""
+        state = self.state(now)
+        return KeyFacts(
+            kind=SealKind.OPENPGP,
+            fingerprint=self.fingerprint,
+            source=source,
+            state=KeyState.REFUSED if state is KeyState.VALID and not self.can_encrypt else state,
+            not_before=self.not_before,
         )
 
 
@@ -120,9 +138,12 @@ class Keyring:
     ) -> Iterator[Keyring]:
         """A ring with these keys, gone (agent, folder and keys) at the end. Raises `ConfigurationError`.
 
-        `folder` should lie in memory (`/run/...`) and have a short name; the default is the temporary folder.
+        `folder` should lie in memory (`/run/...`), have a short name and belong to one container: homes of processes
+        that are gone are removed from it. The default is the temporary folder.
         """
-        home = Path(tempfile.mkdtemp(prefix="vgm-", dir=folder))  # 0700 by its contract
+        parent = folder or Path(tempfile.gettempdir())
+        _sweep(parent)
+        home = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=parent))  # 0700 by its contract
         try:
             if len(str(home)) > MAX_SOCKET_PATH:
                 raise ConfigurationError(f"the folder {folder} has too long a name for GnuPG's sockets")
@@ -224,6 +245,19 @@ def _view(key: Any) -> KeyView:
         can_encrypt="E" in capabilities,
         can_sign="S" in capabilities,
     )
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the homes, and end the agents, of processes of ours that did not end as they should."""
+    for home in parent.glob(f"{PREFIX}*"):
+        owner = home.name.removeprefix(PREFIX).partition("-")[0]
+        try:
+            is_ours = home.lstat().st_uid == os.getuid() and not home.is_symlink() and owner.isdigit()
+        except OSError:
+            continue
+        if is_ours and not Path(f"/proc/{owner}").exists():
+            _end_agent(home)
+            shutil.rmtree(home, ignore_errors=True)
 
 
 def _end_agent(home: Path) -> None:

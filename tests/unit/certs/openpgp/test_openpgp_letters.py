@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from certs.openpgp.refusals import CannotOpen, CannotSeal, SignatureNotGood
 from certs.openpgp.sign import sign
 from certs.openpgp.verify import verify
 from core.errors import ConfigurationError, PermanentError, TemporaryError
+from core.plan import KeySource, KeyState, SealKind
 from core.testing.openpgp_keys import (
     PASSPHRASE,
     agents_in,
@@ -200,6 +202,33 @@ class TestTheRing:
         with pytest.raises(ConfigurationError), Keyring.open([], folder=folder):
             pass
         assert not list(folder.iterdir())
+
+    def test_homes_of_processes_that_are_gone_are_removed(self, tmp_path: Path) -> None:
+        gone = subprocess.Popen(["true"])
+        gone.wait()
+        for name in (f"vgm-{gone.pid}-abc", "vgm-x", "vgm-1-living", "else"):
+            (tmp_path / name).mkdir()
+        (tmp_path / f"vgm-{gone.pid}-link").symlink_to(tmp_path / "else")
+        with Keyring.open([], folder=tmp_path) as ring:
+            left = {path.name for path in tmp_path.iterdir()} - {ring.home.name}
+        assert left == {"vgm-x", "vgm-1-living", "else", f"vgm-{gone.pid}-link"}
+
+    def test_keys_as_facts_for_the_plan(self, hospital: Keyring) -> None:
+        (view,) = [one for one in hospital.views() if one.fingerprint == THEM.fingerprint]
+        facts = view.facts(KeySource.CONFIGURED, view.not_before)
+        assert (facts.kind, facts.state, facts.fingerprint) == (
+            SealKind.OPENPGP,
+            KeyState.VALID,
+            THEM.fingerprint,
+        )
+        later = replace(view, not_after=view.not_before)
+        assert later.facts(KeySource.SEALS_LIST, view.not_before).state is KeyState.EXPIRED
+        assert (
+            replace(view, is_revoked=True).facts(KeySource.SEALS_LIST, view.not_before).state
+            is KeyState.REVOKED
+        )
+        only_signs = replace(view, can_encrypt=False)
+        assert only_signs.facts(KeySource.SEALS_LIST, view.not_before).state is KeyState.REFUSED
 
     def test_key_files(self, tmp_path: Path) -> None:
         (tmp_path / "key.pgp").write_bytes(b"key")

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,17 +16,23 @@ from hypothesis import strategies as st
 
 from certs.certificate import fingerprint_of
 from certs.profiles import ProfileName
-from certs.seals import Entitlement, Signer
+from certs.seals import Entitlement, Signer, certificate_facts
 from core.address import Domain, Mailbox
+from core.audit import AuditKind
 from core.errors import ConfigurationError, LocalProtocolError, PermanentError
 from core.identity import DistinguishedName
-from core.plan import SealKind
+from core.plan import KeySource, KeyState, SealKind
 from core.ports import TrustState
-from trust_directory.seals.directory import SealsDirectory
+from core.testing.audit import MemoryAuditTrail
+from trust_directory.kept_list import KeptList
+from trust_directory.refresh import ListRefresher
+from trust_directory.seals.directory import SEALS_LIST, SealsDirectory
 from trust_directory.seals.parse import MAX_KEY, EntryProblem, Problem, parse_seals
+from trust_directory.seals.snapshot import KnownSeals
 from trust_directory.seals.verify import SealsVerifier
 from trust_directory.seals.write import render
 from trust_directory.signed_list import Accepted, Limits, Refused, accept_next
+from trust_directory.sources import Fetched
 from trust_directory.trusted_domains.reasons import Reason, TrustListRefused
 
 RIVAGE, DUNES = "ch-rivage.mssante.example", "cabinet.mssante.example"
@@ -216,6 +223,74 @@ class TestSuccession:
 
     def test_an_empty_list_is_refused(self, space: Any) -> None:
         assert self.judge(space, None, self.known(space)) == Refused(Reason.EMPTY)
+
+
+class TestCertificatesForThePlan:
+    def states(self, space: Any, seal: Any, at: Any = None) -> list[KeyState]:
+        found = certificate_facts(seal, space.chains, at=at or space.clock.now())
+        assert all(fact.kind is SealKind.SMIME and fact.source is KeySource.SEALS_LIST for fact in found)
+        return [fact.state for fact in found]
+
+    def test_each_has_its_verdict(self, space: Any, seal: Any) -> None:
+        entry = seal(RIVAGE)
+        assert self.states(space, entry) == [KeyState.VALID]
+        assert self.states(space, entry, entry.encryption[0].not_valid_after_utc) == [KeyState.EXPIRED]
+        early = entry.encryption[0].not_valid_before_utc - timedelta(seconds=1)
+        assert self.states(space, entry, early) == [KeyState.EXPIRED]
+
+    def test_a_certificate_of_another_use_or_of_nobody(self, space: Any, seal: Any) -> None:
+        entry = seal(RIVAGE, encryption=seal(RIVAGE).signing)
+        assert self.states(space, entry) == [KeyState.REFUSED]
+
+    def test_revoked_and_unknown(self, space: Any, seal: Any) -> None:
+        from certs.anchors import TrustAnchors
+        from certs.chain import ChainVerifier
+        from certs.revocation import RevocationLists
+
+        issued = space.issue(ProfileName.CONF, "CN=revoque,OU=1990000010,O=TEST,C=FR")
+        entry = seal(RIVAGE, encryption=(issued.identity().certificate,))
+        anchors = TrustAnchors.of(
+            [space.authority.root.certificate, space.authority.organisations.certificate]
+        )
+        lists = RevocationLists(anchors)
+        chains = ChainVerifier(anchors=anchors, revocation=lists)
+        (unknown,) = certificate_facts(entry, chains, at=space.clock.now())
+        assert unknown.state is KeyState.UNKNOWN
+        space.authority.revoke(entry.encryption[0].serial_number)
+        for crl in space.authority.crls():
+            lists.add(crl, at=space.clock.now())
+        (revoked,) = certificate_facts(entry, chains, at=space.clock.now())
+        assert revoked.state is KeyState.REVOKED
+
+
+class MemorySource:
+    """What the source serves now."""
+
+    def __init__(self, octets: bytes) -> None:
+        self.octets = octets
+
+    async def fetch(self, mark: str) -> Fetched | None:
+        return Fetched(self.octets, "")
+
+
+async def test_it_is_refreshed_and_kept_as_the_liste_blanche_is(
+    space: Any, seal: Any, tmp_path: Path
+) -> None:
+    audit, directory = MemoryAuditTrail(), SealsDirectory(space.clock)
+    source = MemorySource(space.sign(seal(RIVAGE)))
+    parts: dict[str, Any] = {"audit": audit, "clock": space.clock, "list_name": SEALS_LIST}
+
+    def refresher(holder: SealsDirectory) -> ListRefresher[KnownSeals]:
+        return ListRefresher(holder, source, space.verifier, kept=KeptList(tmp_path / "sceaux.xml"), **parts)
+
+    assert await refresher(directory).look() == "changed"
+    assert directory.entry_of(Domain.parse(RIVAGE)) is not None
+    (event,) = audit.of(AuditKind.TRUST_LIST_CHANGED)
+    assert (event.facts["list"], event.facts["added"]) == ("seals-list", "3")
+    source.octets = space.sign(seal(RIVAGE), at=space.clock.now() - timedelta(days=1))
+    after_restart = SealsDirectory(space.clock)
+    assert await refresher(after_restart).look() == "older-than-current"
+    assert after_restart.entry_of(Domain.parse(RIVAGE)) == seal(RIVAGE)
 
 
 class Trust:
