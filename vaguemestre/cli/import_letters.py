@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -48,7 +48,7 @@ def maildir(
     """Import a Maildir with the folders below it."""
     from vaguemestre.maildir import MaildirSource
 
-    _import(address, MaildirSource(path), "maildir", config, dry_run=dry_run, report=report)
+    _import(address, nullcontext(MaildirSource(path)), "maildir", config, dry_run=dry_run, report=report)
 
 
 @app.command()
@@ -63,11 +63,53 @@ def mbox(
     """Import an mbox file, or every one in a folder."""
     from vaguemestre.mbox import MboxSource
 
-    _import(address, MboxSource(path, folder=folder), "mbox", config, dry_run=dry_run, report=report)
+    _import(
+        address, nullcontext(MboxSource(path, folder=folder)), "mbox", config, dry_run=dry_run, report=report
+    )
+
+
+@app.command()
+def imap(
+    address: Address,
+    host: Annotated[str, typer.Option("--host", help="The other server; its certificate must name it.")],
+    user: Annotated[str, typer.Option("--user", help="The login there.")],
+    port: Annotated[int, typer.Option("--port", help="Its port for IMAP over TLS.")] = 993,
+    password_file: Annotated[
+        Path | None,
+        typer.Option("--password-file", help="Its first line; default: the first line of standard input."),
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option("--ca", help="PEM file of its authorities; default: those of this machine.")
+    ] = None,
+    dry_run: DryRun = False,
+    report: Report = None,
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Import a box of another server over TLS; nothing changes there."""
+    from vaguemestre.imap_source import ImapSource, Server
+
+    password = password_of(password_file)
+    server = Server(host=host, port=port, user=user, password=password, authorities=ca)
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Source]:
+        source = await ImapSource.open(server)
+        try:
+            yield source
+        finally:
+            await source.close()
+
+    _import(address, opened(), "imap", config, dry_run=dry_run, report=report)
 
 
 def _import(
-    address: str, source: Source, kind: str, config: Path, *, dry_run: bool, report: Path | None
+    address: str,
+    opened: AbstractAsyncContextManager[Source],
+    kind: str,
+    config: Path,
+    *,
+    dry_run: bool,
+    report: Path | None,
 ) -> None:
     from vaguemestre.cli.context import acting_operator, with_operator
     from vaguemestre.importing import Importer, Rooms
@@ -81,11 +123,12 @@ def _import(
             clock=operator.clock,
         )
         bal_id = await box_of(operator, address)
-        with _told(report) as told, bar("Import", await source.count()) as moved:
-            importer = Importer(
-                rooms, bal_id, operator=acting_operator(), dry_run=dry_run, told=told, moved=moved
-            )
-            return await importer.run(source, kind=kind)
+        async with opened as source:
+            with _told(report) as told, bar("Import", await source.count()) as moved:
+                importer = Importer(
+                    rooms, bal_id, operator=acting_operator(), dry_run=dry_run, told=told, moved=moved
+                )
+                return await importer.run(source, kind=kind)
 
     tally = with_operator(config, work)
     would = "would be" if dry_run else "are"
