@@ -43,7 +43,7 @@ from certs.smime.verdict import DecryptionFailed, Integrity, Opened, SignatureIn
 
 _KEY_SIZES = {**names.GCM_KEY_SIZES, **names.CBC_KEY_SIZES}
 _DIGESTS = {"1.3.14.3.2.26": hashes.SHA1, **names.DIGESTS}  # SHA-1 is the default of RFC 4055 §4.1
-_UNWRAP_ERRORS = (AgreementFailed, CmsMalformed, keywrap.InvalidUnwrap, UnsupportedAlgorithm, *FOREIGN_ERRORS)
+_UNWRAP_ERRORS = (AgreementFailed, CmsMalformed, UnsupportedAlgorithm, *FOREIGN_ERRORS)
 
 
 def decrypt_letter(letter: bytes, keys: Sequence[Identity]) -> Opened:
@@ -153,6 +153,8 @@ def _unwrapped(recipient: TransportedKey | AgreedKey, identity: Identity, fallba
                 raise CmsMalformed("transported key")
             return identity.unwrap(recipient.encrypted_key, _padding(recipient.algorithm), fallback)
         key = _agreed_key(recipient, identity)
+    except keywrap.InvalidUnwrap:
+        return fallback
     except _UNWRAP_ERRORS:
         _spend([identity], b"")
         return fallback
