@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
 
@@ -259,12 +258,12 @@ def test_all_failures_take_the_same_time(seals: SealSpace, entity: bytes, kind: 
     for _ in range(25):
         for index, letter in enumerate(letters):
             spent[index].append(_time_of(letter, member.identity))
-    medians = [statistics.median(one) for one in spent]
-    assert max(medians) - min(medians) < 0.001, medians  # seconds
+    least = [min(one) for one in spent]  # the work itself, without what else the machine did
+    assert max(least) - min(least) < 0.001, least  # seconds
 
 
 def _time_of(letter: bytes, identity: Identity) -> float:
-    begin = time.perf_counter()
+    begin = time.thread_time()
     with pytest.raises(DecryptionFailed):
         decrypt_letter(letter, [identity])
-    return time.perf_counter() - begin
+    return time.thread_time() - begin
