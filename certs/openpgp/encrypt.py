@@ -19,7 +19,9 @@ def encrypt(ring: Keyring, octets: bytes, *, recipients: Sequence[str], signer: 
     The outer header stays readable, the subject too: hide it before (RFC 9788 is for every seal, not for one).
     """
     demand_size(ring, octets)
-    if not recipients or set(recipients) - {view.fingerprint for view in ring.views() if view.can_encrypt}:
+    if not recipients or not ring.known.issuperset(
+        recipients
+    ):  # GnuPG would search user IDs for anything else
         raise CannotSeal
     letter = split_letter(octets)
     passphrase = ring.passphrase_of(signer) if signer else None

@@ -185,8 +185,16 @@ class Keyring:
         self._known.add(key.fingerprint)
 
     def views(self, *, secret: bool = False) -> tuple[KeyView, ...]:
-        """Every key of the ring, or those with a secret part."""
-        return tuple(_view(key) for key in self.run(lambda gpg: gpg.list_keys(secret)))
+        """Every key of the ring, or those with a secret part, by one process. Raises `CannotSeal`."""
+        found = self.run(lambda gpg: gpg.list_keys(secret))
+        if isinstance(found, Told):  # the process ended before it had listed anything
+            raise CannotSeal
+        return tuple(_view(key) for key in found)
+
+    @property
+    def known(self) -> frozenset[str]:
+        """The fingerprints of all keys of the ring."""
+        return frozenset(self._known)
 
     @property
     def signers(self) -> frozenset[str]:

@@ -23,7 +23,7 @@ from certs.openpgp.verify import verify
 from core.clock import Clock
 
 FAILURE_PACE = (
-    0.5  # seconds; ours: ten times what a letter of 10 kB costs, so that nearly all fall on the first beat
+    0.5  # seconds; ours: fifty times what a letter of 10 kB costs, so that nearly all fall on one beat
 )
 
 Result = TypeVar("Result")

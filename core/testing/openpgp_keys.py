@@ -40,17 +40,20 @@ def leave_home(home: str) -> None:
 
 
 @cache
-def cast_key(
-    user_id: str, passphrase: str = "", algorithm: str = "ed25519", expire: str = "never"
-) -> SecretKey:
-    """The secret key with that user ID; `algorithm` is `ed25519` (with cv25519) or `rsa2048`."""
+def cast_key(user_id: str, passphrase: str = "", algorithm: str = "ed25519", born: str = "") -> SecretKey:
+    """The secret key with that user ID; `algorithm` is `ed25519` (with cv25519) or `rsa2048`.
+
+    A key that was `born` (20260101T000000) lives for one day; others do not expire.
+    """
     home = stranger_home()
+    then = ["--faked-system-time", f"{born}!"] if born else []
+    expire = "1d" if born else "never"
     try:
-        gpg(home, "--quick-generate-key", user_id, algorithm, "sign", expire, passphrase=passphrase)
+        gpg(home, *then, "--quick-generate-key", user_id, algorithm, "sign", expire, passphrase=passphrase)
         listed = gpg(home, "--with-colons", "--list-keys").decode()
         fingerprint = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:"))
         second = "cv25519" if algorithm == "ed25519" else algorithm
-        gpg(home, "--quick-add-key", fingerprint, second, "encr", expire, passphrase=passphrase)
+        gpg(home, *then, "--quick-add-key", fingerprint, second, "encr", expire, passphrase=passphrase)
         octets = gpg(home, "--export-secret-keys", fingerprint, passphrase=passphrase)
         return SecretKey(fingerprint=fingerprint, octets=octets, passphrase=passphrase)
     finally:

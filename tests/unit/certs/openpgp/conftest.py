@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -27,3 +30,11 @@ def practice() -> Iterator[Keyring]:
     peer = public_of(cast_key(HOSPITAL, PASSPHRASE))
     with Keyring.open([cast_key(PRACTICE)], [peer], limits=LIMITS) as ring:
         yield ring
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder with a name short enough for the sockets of GnuPG."""
+    made = Path(tempfile.mkdtemp(prefix="vgf-"))
+    yield made
+    shutil.rmtree(made)

@@ -20,6 +20,7 @@ from certs.openpgp.decrypt import decrypt
 from certs.openpgp.encrypt import encrypt
 from certs.openpgp.gnupg_process import Limits
 from certs.openpgp.keyring import Keyring, PublicKey, SecretKey, read_key_file
+from certs.openpgp.pgp_mime import split_letter, write_signed
 from certs.openpgp.protector import OpenPgpProtector
 from certs.openpgp.refusals import CannotOpen, CannotSeal, SignatureNotGood
 from certs.openpgp.sign import sign
@@ -119,10 +120,27 @@ class TestRefusals:
             lambda: sign(hospital, LETTER, signer=THEM.fingerprint),
             lambda: encrypt(hospital, LETTER, recipients=["0" * 40]),
             lambda: encrypt(hospital, LETTER, recipients=[]),
+            lambda: encrypt(hospital, LETTER, recipients=["cabinet"]),
+            lambda: encrypt(hospital, LETTER, recipients=[THEM.fingerprint, "cabinet"]),
             lambda: encrypt(hospital, LETTER, recipients=[THEM.fingerprint], signer="0" * 40),
         ):
             with pytest.raises(CannotSeal):
                 call()
+
+    def test_a_key_that_only_signs_is_not_encrypted_for(self) -> None:
+        home = stranger_home()
+        try:
+            gpg(home, "--quick-generate-key", "Signe <s@cabinet.mssante.example>", "ed25519", "sign")
+            octets = gpg(home, "--export")
+            listed = gpg(home, "--with-colons", "--list-keys").decode()
+        finally:
+            leave_home(home)
+        name = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:"))
+        with (
+            Keyring.open([US], [PublicKey(fingerprint=name, octets=octets)]) as ring,
+            pytest.raises(CannotSeal),
+        ):
+            encrypt(ring, LETTER, recipients=[name])
 
     def test_a_letter_for_another(self, hospital: Keyring) -> None:
         sealed = encrypt(hospital, LETTER, recipients=[THEM.fingerprint])
@@ -130,15 +148,28 @@ class TestRefusals:
             decrypt(hospital, sealed)
 
     def test_an_expired_key_is_not_encrypted_for(self) -> None:
-        key = cast_key("Ancien <ancien@cabinet.mssante.example>", "", "ed25519", "seconds=1")
+        key = cast_key("Ancien <ancien@cabinet.mssante.example>", born="20260101T000000")
         with Keyring.open([US], [public_of(key)]) as ring:
             (view,) = [one for one in ring.views() if one.fingerprint == key.fingerprint]
             assert view.not_after is not None
-            threading.Event().wait(max(0.0, view.not_after.timestamp() - time.time()) + 1.0)
             assert not view.is_valid(view.not_after)
             assert view.is_valid(view.not_before)
             with pytest.raises(CannotSeal):
                 encrypt(ring, LETTER, recipients=[key.fingerprint])
+
+    def test_an_expired_key_vouches_for_nothing(self) -> None:
+        key = cast_key("Ancien <ancien@cabinet.mssante.example>", born="20260101T000000")
+        letter = split_letter(LETTER)
+        home = stranger_home()
+        try:
+            gpg(home, "--import", octets=key.octets)
+            then = ("--faked-system-time", "20260101T010000!", "--armor", "--detach-sign")
+            signature = gpg(home, *then, "-u", key.fingerprint, octets=letter.entity)
+        finally:
+            leave_home(home)
+        signed = write_signed(letter, signature, digest="sha256", boundary=b"bb")
+        with Keyring.open([US], [public_of(key)]) as ring, pytest.raises(SignatureNotGood):
+            verify(ring, signed)
 
     def test_too_large(self, hospital: Keyring, practice: Keyring) -> None:
         big = LETTER + b"x" * hospital.limits.octets
@@ -158,8 +189,8 @@ class TestRefusals:
 
 
 class TestTheRing:
-    def test_the_home_is_private_and_ends_with_its_agent(self, tmp_path: Path) -> None:
-        with Keyring.open([US], folder=tmp_path) as ring:
+    def test_the_home_is_private_and_ends_with_its_agent(self, short_folder: Path) -> None:
+        with Keyring.open([US], folder=short_folder) as ring:
             sign(ring, LETTER, signer=US.fingerprint)
             assert stat.S_IMODE(ring.home.stat().st_mode) == 0o700
             assert agents_in(str(ring.home))
@@ -203,14 +234,14 @@ class TestTheRing:
             pass
         assert not list(folder.iterdir())
 
-    def test_homes_of_processes_that_are_gone_are_removed(self, tmp_path: Path) -> None:
+    def test_homes_of_processes_that_are_gone_are_removed(self, short_folder: Path) -> None:
         gone = subprocess.Popen(["true"])
         gone.wait()
         for name in (f"vgm-{gone.pid}-abc", "vgm-x", "vgm-1-living", "else"):
-            (tmp_path / name).mkdir()
-        (tmp_path / f"vgm-{gone.pid}-link").symlink_to(tmp_path / "else")
-        with Keyring.open([], folder=tmp_path) as ring:
-            left = {path.name for path in tmp_path.iterdir()} - {ring.home.name}
+            (short_folder / name).mkdir()
+        (short_folder / f"vgm-{gone.pid}-link").symlink_to(short_folder / "else")
+        with Keyring.open([], folder=short_folder) as ring:
+            left = {path.name for path in short_folder.iterdir()} - {ring.home.name}
         assert left == {"vgm-x", "vgm-1-living", "else", f"vgm-{gone.pid}-link"}
 
     def test_keys_as_facts_for_the_plan(self, hospital: Keyring) -> None:
@@ -254,6 +285,9 @@ class TestTheRing:
                 decrypt(
                     ring, _pgp_mime(b"-----BEGIN PGP MESSAGE-----\r\n\r\n=aaaa\r\n-----END PGP MESSAGE-----")
                 )
+            monkeypatch.setattr(ring._gnupg, "gpgbinary", "/nonexistent/gpg")
+            with pytest.raises(CannotSeal):
+                ring.views()
             assert time.monotonic() - began < 10
 
     def test_processes_are_bounded_and_waiting_ends(self, hospital: Keyring) -> None:
