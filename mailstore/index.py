@@ -2,7 +2,7 @@
 
 What it is: `SecretIndex`. Blocks of words are sealed under the box's key, each bound to its box and number, and
 opened in memory for a few minutes. Delivery does nothing for it: `tend` indexes in the background what came, a search
-indexes the last few letters itself, and what is not indexed is a candidate that must be read. So an answer never
+indexes what it would have to read, and what is not indexed is a candidate that must be read. So an answer never
 depends on how far the index is. What it is not: what the words of a letter are (given as `texts`), nor the packing
 (`mailstore.index_block`). Start at `verdicts`.
 """
@@ -22,9 +22,9 @@ from core.clock import Clock
 from core.errors import NotStored, PermanentError, StoreError
 from core.ports import Verdicts
 from core.unit_of_work import Committer, UnitOfWork
-from mailstore.index_block import BLOCK_BITS, Block, Needle, block_of, load
+from mailstore.index_block import BLOCK_BITS, BLOCK_MESSAGES, Block, Needle, block_of, load
 from mailstore.reading import ReadDatabase
-from mailstore.records import UID_BITS, uid_of
+from mailstore.records import UID_BITS, place_of, uid_of
 from mailstore.sealing import SealBroken, open_sealed, seal
 from mailstore.storage import boxes
 from mailstore.storage import index as sql
@@ -34,15 +34,16 @@ Texts = Callable[[bytes], tuple[Iterable[str], Iterable[str]]]
 
 MEMORY = 96 * 1024 * 1024  # ours: octets of open blocks of all boxes; 60 boxes of 1,000 letters
 KEPT_SECONDS = 300.0  # threat model, keys at rest: what a key opens is no longer in memory than the key
-AT_ONCE = 256  # ours: letters that a search indexes itself (about 0.2 s); more are read as candidates
-AT_ONCE_OCTETS = 16 * 1024 * 1024  # ours: and no more than so many octets of them
+AT_ONCE_OCTETS = 256 * 1024 * 1024  # as mta.imap.settings: what one search reads; the rest are candidates
 MANY = 64  # ours: so many new letters are worth rewriting a block
 SETTLED_SECONDS = 600  # ours: fewer wait so long for it; also how long the words of a removed letter may stay
-BOXES_AT_ONCE = 50  # ours: boxes of one look
+BOXES_AT_ONCE = 50  # ours: boxes indexed after one look
+BOXES_SEEN = 1000  # ours: boxes of one look
 IN_THREAD = 256 * 1024  # octets of a letter from which on it is read in a thread
 MAX_LETTER = 64 * 1024 * 1024  # ours: a larger letter is not indexed
-PAUSE = 3.0  # ours: after each slice of background work, so many times its duration of rest
-_SLICE = 16  # letters between two pauses: about 10 ms
+PAUSE = 1.0  # ours: after each slice of background work, so many times its duration of rest
+_SLICE = 16  # letters between two pauses: about 15 ms
+_ALL = (1 << BLOCK_MESSAGES) - 1
 
 _log = structlog.get_logger()
 
@@ -52,6 +53,10 @@ class LetterOctets(Protocol):
 
     async def octets(self, folder_id: int, uid: int, start: int = 0, end: int | None = None) -> bytes:
         """See `core.ports.MailStore.octets`."""
+        ...
+
+    async def many_octets(self, folder_id: int, spans: Mapping[int, tuple[int, int]]) -> Mapping[int, bytes]:
+        """See `core.ports.MailStore.many_octets`."""
         ...
 
 
@@ -90,6 +95,8 @@ class SecretIndex:
         self._texts = texts
         self._open: OrderedDict[tuple[int, int], _Open] = OrderedDict()
         self._adding = asyncio.Lock()
+        self._seen: dict[int, tuple[sql.Mark, float]] = {}
+        """Boxes with news that moved between the last two looks, and since when."""
 
     # --- asking ----------------------------------------------------------------------------------------------
     async def verdicts(self, folder_id: int, text: str, *, with_header: bool) -> Verdicts:
@@ -97,11 +104,11 @@ class SecretIndex:
         async with self._database.read() as connection:
             bal_id = await boxes.bal_of(connection, folder_id)
             ids = await sql.folder_ids(connection, folder_id)
-        by_block: dict[int, list[tuple[int, int]]] = {}
-        for uid, message_id in ids:
-            by_block.setdefault(message_id >> BLOCK_BITS, []).append((uid, message_id))
+        by_block: dict[int, list[tuple[int, int, int]]] = {}
+        for row in ids:
+            by_block.setdefault(block_of(row[1]), []).append(row)
         blocks = await self._blocks(bal_id, sorted(by_block))
-        await self._add_the_last(folder_id, by_block, blocks)
+        await self._add_missing(bal_id, by_block, blocks)
         needle = Needle.of(text)
         sure: list[int] = []
         candidates: list[int] = []
@@ -110,24 +117,22 @@ class SecretIndex:
             await asyncio.sleep(0)
         return Verdicts(sure=frozenset(sure), candidates=frozenset(candidates))
 
-    async def _add_the_last(
-        self, folder_id: int, by_block: Mapping[int, list[tuple[int, int]]], blocks: Mapping[int, Block]
+    async def _add_missing(
+        self, bal_id: int, by_block: Mapping[int, list[tuple[int, int, int]]], blocks: dict[int, Block]
     ) -> None:
-        """Index the few letters that came since the background last did."""
-        missing = [
-            (uid, message_id)
-            for number, members in by_block.items()
-            for uid, message_id in members
-            if not blocks[number].known & blocks[number].bit(message_id)
-        ]
-        if not missing or len(missing) > AT_ONCE:
-            return
+        """Index what the background did not yet: it would have to be read for this answer anyway."""
         left = AT_ONCE_OCTETS
-        async with self._adding:
-            for uid, message_id in missing:
-                block = blocks[block_of(message_id)]
-                if left > 0 and not block.known & block.bit(message_id):
-                    left -= await self._add(block, message_id, folder_id, uid)
+        for number, members in by_block.items():
+            block = blocks[number]
+            missing = [row for row in members if not block.known & block.bit(row[1])]
+            for start in range(0, len(missing), _SLICE):
+                part = missing[start : start + _SLICE]
+                left -= sum(size for _, _, size in part)
+                if left < 0:
+                    return
+                await self._add_all(block, part)
+            if block.waiting >= MANY:
+                blocks[number] = await self._keep(bal_id, block, _ALL)
 
     # --- open blocks -----------------------------------------------------------------------------------------
     async def _blocks(self, bal_id: int, numbers: Sequence[int]) -> dict[int, Block]:
@@ -181,18 +186,47 @@ class SecretIndex:
             del self._open[key]
 
     # --- indexing --------------------------------------------------------------------------------------------
-    async def _add(self, block: Block, message_id: int, folder_id: int, uid: int) -> int:
-        """Index one letter; its octets. One that is gone meanwhile, or cannot be read, changes nothing."""
+    async def _add_all(self, block: Block, letters: Sequence[tuple[int, int, int]]) -> int:
+        """Index these (place, message id, octets) of a block: how many were read."""
+        async with self._adding:
+            wanted = [row for row in letters if not block.known & block.bit(row[1])]
+            together = await self._read_together([row for row in wanted if row[2] <= IN_THREAD])
+            for place, message_id, size in wanted:
+                if size > MAX_LETTER:
+                    block.refuse(message_id)
+                    continue
+                whole = together.get(place)
+                if whole is None:
+                    whole = await self._read_alone(block, place, message_id)
+                if whole is not None:
+                    await self._add(block, message_id, whole)
+        return len(wanted)
+
+    async def _read_together(self, letters: Sequence[tuple[int, int, int]]) -> dict[int, bytes]:
+        """By place, the octets of small letters; nothing when one of them cannot be read."""
+        spans: dict[int, dict[int, tuple[int, int]]] = {}
+        for place, _, size in letters:
+            spans.setdefault(place >> UID_BITS, {})[uid_of(place)] = (0, size)
+        found: dict[int, bytes] = {}
+        for folder_id, wanted in spans.items():
+            try:
+                read = await self._letters.many_octets(folder_id, wanted)
+            except (NotStored, StoreError, PermanentError):
+                continue
+            found.update({place_of(folder_id, uid): octets for uid, octets in read.items()})
+        return found
+
+    async def _read_alone(self, block: Block, place: int, message_id: int) -> bytes | None:
+        """One letter; None when it is gone meanwhile or cannot be read."""
         try:
-            whole = await self._letters.octets(folder_id, uid)
+            return await self._letters.octets(place >> UID_BITS, uid_of(place))
         except (NotStored, StoreError):
-            return 0
+            return None
         except PermanentError:
             block.refuse(message_id)  # it does not open: whoever reads it is told so
-            return 0
-        if len(whole) > MAX_LETTER:
-            block.refuse(message_id)
-            return len(whole)
+            return None
+
+    async def _add(self, block: Block, message_id: int, whole: bytes) -> None:
         try:
             if len(whole) > IN_THREAD:
                 header, body = await asyncio.to_thread(self._listed, whole)
@@ -202,7 +236,6 @@ class SecretIndex:
         except Exception as error:  # noqa: BLE001 - one letter's bug must not stop the index of all boxes
             _log.error("letter-not-indexed", component="mailstore", error=type(error).__name__)
             block.refuse(message_id)
-        return len(whole)
 
     def _listed(self, whole: bytes) -> tuple[list[str], list[str]]:
         header, body = self._texts(whole)
@@ -226,29 +259,16 @@ class SecretIndex:
             block = (await self._blocks(bal_id, [number]))[number]
             missing = _ids(number, bits & ~block.known)
             for start in range(0, len(missing), _SLICE):
-                count += await self._slice(block, missing[start : start + _SLICE], present, pause)
+                began = self._clock.monotonic()
+                part = [(present[one][0], one, present[one][1]) for one in missing[start : start + _SLICE]]
+                count += await self._add_all(block, part)
+                await asyncio.sleep(pause * max(0.0, self._clock.monotonic() - began))
             if block.is_changed or block.known & ~bits:
                 await self._keep(bal_id, block, bits)
         return count
 
-    async def _slice(
-        self, block: Block, ids: Sequence[int], present: Mapping[int, tuple[int, int]], pause: float
-    ) -> int:
-        began = self._clock.monotonic()
-        count = 0
-        async with self._adding:
-            for message_id in ids:
-                if not block.known & block.bit(message_id):
-                    place, size = present[message_id]
-                    if size > MAX_LETTER:
-                        block.refuse(message_id)
-                        continue
-                    await self._add(block, message_id, place >> UID_BITS, uid_of(place))
-                    count += 1
-        await asyncio.sleep(pause * max(0.0, self._clock.monotonic() - began))
-        return count
-
-    async def _keep(self, bal_id: int, block: Block, existing: int) -> None:
+    async def _keep(self, bal_id: int, block: Block, existing: int) -> Block:
+        """Pack and write a block without what is not in `existing`; the packed one."""
         cipher = await self._keys.cipher_of(bal_id)
         async with self._adding:
             packed = await asyncio.to_thread(block.packed, existing)
@@ -261,6 +281,7 @@ class SecretIndex:
         unit.add(sql.KeepBlocks(bal_id=bal_id, blocks={block.number: sealed}))
         await self._committer.commit(unit)
         self._make_room()
+        return packed
 
     async def tend(self, *, pause: float = PAUSE) -> int:
         """Look once for boxes with news and index them: how many letters were read. For the clockwork."""
@@ -268,10 +289,10 @@ class SecretIndex:
         now = int(self._clock.now().timestamp())
         async with self._database.read() as connection:
             waiting = await sql.waiting_boxes(
-                connection, many=MANY, before=now - SETTLED_SECONDS, limit=BOXES_AT_ONCE
+                connection, many=MANY, before=now - SETTLED_SECONDS, limit=BOXES_SEEN
             )
         count = 0
-        for mark in waiting:
+        for mark in self._settled(waiting):
             try:
                 count += await self.catch_up(mark.bal_id, pause=pause)
             except NotStored:
@@ -281,9 +302,22 @@ class SecretIndex:
             await self._committer.commit(unit)
         return count
 
+    def _settled(self, waiting: Sequence[sql.Mark]) -> list[sql.Mark]:
+        """The boxes that did not move since the last look, or that move without end: others are left in peace."""
+        now = self._clock.monotonic()
+        seen, self._seen = self._seen, {}
+        settled: list[sql.Mark] = []
+        for mark in waiting:
+            earlier, since = seen.get(mark.bal_id, (None, now))
+            if (earlier == mark or now - since >= SETTLED_SECONDS) and len(settled) < BOXES_AT_ONCE:
+                settled.append(mark)
+            else:
+                self._seen[mark.bal_id] = (mark, since)
+        return settled
+
 
 def _sort_out(
-    members: Sequence[tuple[int, int]],
+    members: Sequence[tuple[int, int, int]],
     block: Block,
     needle: Needle,
     *,
@@ -293,12 +327,12 @@ def _sort_out(
     sure, candidates = into
     found = block.find(needle, with_header=with_header)
     unknown = found.candidates | ~block.covered
-    for uid, message_id in members:
+    for place, message_id, _ in members:
         bit = block.bit(message_id)
         if found.sure & bit:
-            sure.append(uid)
+            sure.append(uid_of(place))
         elif unknown & bit:
-            candidates.append(uid)
+            candidates.append(uid_of(place))
 
 
 def _ids(number: int, bits: int) -> list[int]:

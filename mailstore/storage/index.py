@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.unit_of_work import Change
-from mailstore.records import MAX_UID, places_of
+from mailstore.records import places_of
 from mailstore.storage.rows import HIGH, LOW
 from mailstore.storage.tables import BOX, FOLDER, MESSAGE, SEARCH_BLOCK, SEARCH_MARK
 
@@ -54,7 +54,9 @@ _SELECT_BLOCKS = sa.select(SEARCH_BLOCK.c.block, SEARCH_BLOCK.c.sealed).where(
     SEARCH_BLOCK.c.bal_id == _BAL, SEARCH_BLOCK.c.block.in_(_BLOCKS)
 )
 _SELECT_NUMBERS = sa.select(SEARCH_BLOCK.c.block).where(SEARCH_BLOCK.c.bal_id == _BAL)
-_SELECT_IDS = sa.select(MESSAGE.c.place, MESSAGE.c.message_id).where(MESSAGE.c.place.between(LOW, HIGH))
+_SELECT_IDS = sa.select(MESSAGE.c.place, MESSAGE.c.message_id, MESSAGE.c.size).where(
+    MESSAGE.c.place.between(LOW, HIGH)
+)
 _SELECT_BOX_IDS = (
     sa.select(MESSAGE.c.message_id, MESSAGE.c.place, MESSAGE.c.size)
     .join_from(MESSAGE, FOLDER, FOLDER.c.folder_id == MESSAGE.c.folder_id)
@@ -108,11 +110,11 @@ async def block_numbers(connection: AsyncConnection, bal_id: int) -> list[int]:
     return [row[0] for row in await connection.execute(_SELECT_NUMBERS, {"b_bal": bal_id})]
 
 
-async def folder_ids(connection: AsyncConnection, folder_id: int) -> list[tuple[int, int]]:
-    """(UID, message id) of every message of a folder."""
+async def folder_ids(connection: AsyncConnection, folder_id: int) -> list[tuple[int, int, int]]:
+    """(place, message id, octets) of every message of a folder."""
     low, high = places_of(folder_id)
-    rows = (await connection.execute(_SELECT_IDS, {"b_low": low, "b_high": high})).all()
-    return [(place & MAX_UID, message_id) for place, message_id in rows]
+    found = await connection.execute(_SELECT_IDS, {"b_low": low, "b_high": high})
+    return found.all()  # type: ignore[return-value]  # a Row is a tuple
 
 
 async def box_ids(connection: AsyncConnection, bal_id: int) -> dict[int, tuple[int, int]]:
