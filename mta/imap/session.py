@@ -11,7 +11,7 @@ import enum
 from dataclasses import dataclass, field
 
 from core.bal import Account
-from mta.imap.commands import connection, fetch, folders, listing, messages, search
+from mta.imap.commands import connection, fetch, folders, listing, messages, search, sort
 from mta.imap.commands.table import Command
 from mta.imap.manner import Manner
 from mta.imap.responses import status_text
@@ -65,10 +65,13 @@ PERMITTED: dict[type, frozenset[State]] = {
     messages.Copy: _SELECTED,
     fetch.Fetch: _SELECTED,
     search.Search: _SELECTED,
+    sort.Sort: _SELECTED,
+    sort.Thread: _SELECTED,
 }
 _CHANGES_FOLDER = (messages.Expunge, messages.Store)
 # RFC 3501 §7.4.1: an EXPUNGE must not be sent during FETCH, STORE or SEARCH (by number; by UID it may, §6.4.8)
-_KEEPS_NUMBERS = (fetch.Fetch, messages.Store, search.Search)
+# RFC 5256 §3 says the same of SORT and THREAD
+_KEEPS_NUMBERS = (fetch.Fetch, messages.Store, search.Search, sort.Sort, sort.Thread)
 MAX_LOGIN_FAILURES = 5  # ours: per connection; the account's own lock is in `core.ports.Accounts`
 MAX_ERRORS = 50  # ours: BAD answers of one connection
 

@@ -199,6 +199,16 @@ def _result_options(cursor: Cursor) -> frozenset[bytes]:
     return frozenset(options or {b"ALL"})
 
 
+def read_keys(cursor: Cursor) -> Key:
+    """RFC 3501 §9: search-key *(SP search-key), to the end of the command."""
+    reader = _Reader(cursor)
+    keys = [reader.next_key(0)]
+    while not cursor.at_end:
+        cursor.space()
+        keys.append(reader.next_key(0))
+    return keys[0] if len(keys) == 1 else And(tuple(keys))
+
+
 class _Reader:
     """Counts the keys of one SEARCH while they are read."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from mta.imap.commands import connection, fetch, folders, listing, messages, search
+from mta.imap.commands import connection, fetch, folders, listing, messages, search, sort
 from mta.imap.grammar import Cursor, SyntaxInvalid
 from mta.imap.literals import Received
 
@@ -39,6 +39,8 @@ Command = (
     | messages.Idle
     | fetch.Fetch
     | search.Search
+    | sort.Sort
+    | sort.Thread
 )
 
 
@@ -82,6 +84,8 @@ _PARSERS: dict[bytes, Callable[[Cursor], Command]] = {
     b"MOVE": partial(messages.copy, by_uid=False, move=True),
     b"FETCH": partial(fetch.fetch, by_uid=False),
     b"SEARCH": partial(search.search, by_uid=False),
+    b"SORT": partial(sort.sort, by_uid=False),
+    b"THREAD": partial(sort.thread, by_uid=False),
 }
 # RFC 3501 §9: uid = "UID" SP (copy / fetch / search / store); RFC 4315 §4, RFC 6851 §4
 _BY_UID: dict[bytes, Callable[[Cursor], Command]] = {
@@ -90,6 +94,8 @@ _BY_UID: dict[bytes, Callable[[Cursor], Command]] = {
     b"MOVE": partial(messages.copy, by_uid=True, move=True),
     b"FETCH": partial(fetch.fetch, by_uid=True),
     b"SEARCH": partial(search.search, by_uid=True),
+    b"SORT": partial(sort.sort, by_uid=True),
+    b"THREAD": partial(sort.thread, by_uid=True),
     b"EXPUNGE": messages.uid_expunge,
 }
 

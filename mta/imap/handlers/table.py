@@ -11,7 +11,8 @@ from mta.imap.commands import folders as d
 from mta.imap.commands import listing as s
 from mta.imap.commands import messages as m
 from mta.imap.commands import search as q
-from mta.imap.handlers import append, connection, fetch, folders, listing, messages, search
+from mta.imap.commands import sort as o
+from mta.imap.handlers import append, connection, fetch, folders, listing, messages, search, sort
 
 Handler = Callable[[Any, Any], Awaitable[bytes]]
 """Takes the conversation and the command; gives the tagged answer without its tag, or raises."""
@@ -46,4 +47,6 @@ HANDLERS: dict[type, Handler] = {
     m.Idle: messages.idle,
     f.Fetch: fetch.fetch,
     q.Search: search.search,
+    o.Sort: sort.sort,
+    o.Thread: sort.thread,
 }

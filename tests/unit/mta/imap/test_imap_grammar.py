@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mta.imap.commands import connection, fetch, folders, listing, messages, search
+from mta.imap.commands import connection, fetch, folders, listing, messages, search, sort
 from mta.imap.commands.table import Command, CommandUnknown, parse
 from mta.imap.grammar import Cursor, SyntaxInvalid
 from mta.imap.literals import CommandReader, LiteralBudget, LiteralWanted, Received
@@ -119,6 +119,13 @@ READ: list[tuple[str, Command]] = [
         "APPEND a (\\Seen) UTF8 (~{1+}\r\nx)",
         messages.Append(target=b"a", letters=(messages.Letter(flags=("\\Seen",), octets=b"x"),)),
     ),
+    (
+        "SORT (REVERSE DATE SUBJECT) utf-8 SEEN ALL",
+        sort.Sort(
+            ((b"DATE", True), (b"SUBJECT", False)), search.And((search.Flag("\\Seen"), search.All())), False
+        ),
+    ),
+    ("UID THREAD references US-ASCII ALL", sort.Thread(search.All(), True)),
     ("SEARCH MODSEQ 0", search.Search(search.Modified(0), False)),
     ("UNSELECT", messages.Close(expunge=False)),
     ("UID EXPUNGE 1:2", messages.Expunge(SequenceSet(((1, 2),)))),
@@ -202,6 +209,14 @@ def test_commands_as_values(line: str, command: Command) -> None:
         "FETCH 1 (PREVIEW (LAZY UID)",
         "FETCH 1 (PREVIEW (LATER))",
         "FETCH 1 (PREVIEW LAZY)",
+        "SORT () UTF-8 ALL",
+        "SORT (DATE) UTF-8",
+        "SORT (DATE REVERSE) UTF-8 ALL",
+        "SORT (REVERSE REVERSE DATE) UTF-8 ALL",
+        "SORT (" + "DATE " * 20 + "DATE) UTF-8 ALL",
+        "SORT DATE UTF-8 ALL",
+        "THREAD ORDEREDSUBJECT UTF-8 ALL",
+        "THREAD REFERENCES UTF-8",
         "SEARCH RETURN ALL",
         "SEARCH RETURN (MIN",
         "SEARCH RETURN (MIN) ",

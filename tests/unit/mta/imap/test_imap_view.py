@@ -159,7 +159,7 @@ def test_sets_of_flags_that_no_message_has_are_forgotten(monkeypatch: pytest.Mon
 def test_every_command_has_a_state_and_a_handler() -> None:
     assert PERMITTED.keys() == HANDLERS.keys()
     assert {type(command) for command in _ALONE.values()} <= PERMITTED.keys()
-    assert len(_PARSERS) + len(_ALONE) + len(_BY_UID) == 39
+    assert len(_PARSERS) + len(_ALONE) + len(_BY_UID) == 43
 
 
 def test_capabilities_follow_the_state() -> None:
