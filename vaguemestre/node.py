@@ -17,6 +17,7 @@ from typing import Any
 
 from core.address import Domain, Mailbox
 from core.audit import AuditEvent, AuditKind
+from core.bal import BalState
 from core.clock import SystemClock
 from core.errors import ConfigurationError, FatalStoreError
 from mta.courtesy import Courtesy
@@ -86,7 +87,10 @@ class Node:
             spool=operator.spool,
             worker=self._engine,
             clock=operator.clock,
-            settings=SchedulerSettings(look_every=min(2.0, *configuration.spool.retry_seconds)),
+            settings=SchedulerSettings(
+                look_every=min(2.0, *configuration.spool.retry_seconds),
+                longest_wait=max(configuration.spool.retry_seconds),
+            ),
             tend=self._tend,
         )
         self._rooms = self._build_rooms()
@@ -133,7 +137,13 @@ class Node:
             own_hosts=frozenset({self._hostname.ascii}),
             shuffle=random.shuffle,
         )
-        return RelayAgent(client=client, resolver=resolver, clock=operator.clock, settings=RelaySettings())
+        width = operator.configuration.spool.connections_per_destination
+        return RelayAgent(
+            client=client,
+            resolver=resolver,
+            clock=operator.clock,
+            settings=RelaySettings(connections_per_hop=width),
+        )
 
     def _build_engine(self) -> Engine:
         operator = self.operator
@@ -274,12 +284,18 @@ class Node:
             except OSError as error:
                 raise ConfigurationError(_taken(listener.value, port, error)) from error
             self._doors.append(door)
-        self.operator.box_cache.watch(self._end_smtp_sessions)
+        self.operator.box_cache.watch(self._look_at_smtp_sessions)
         self._open_imap()
 
-    def _end_smtp_sessions(self, bal_id: int, _mailbox: Mailbox | None) -> None:
-        for door in self._doors:
-            door.end_sessions_of(bal_id)
+    def _look_at_smtp_sessions(self, bal_id: int, _mailbox: Mailbox | None) -> None:
+        self._clockwork.once("sessions", self._end_smtp_sessions(bal_id))
+
+    async def _end_smtp_sessions(self, bal_id: int) -> None:
+        # A delegation that came or went is judged anew at MAIL and after the data; only a closed box ends a session.
+        account = await self.operator.accounts.account(bal_id)
+        if account is None or account.bal.state is not BalState.OPEN:
+            for door in self._doors:
+                door.end_sessions_of(bal_id)
 
     def _open_imap(self) -> None:
         from twisted.internet import reactor

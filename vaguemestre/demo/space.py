@@ -360,7 +360,8 @@ def _annuaire_rows() -> list[str]:
     return rows
 
 
-FIRST_PORT, LAST_PORT = 20_000, 32_000  # below the range from which the kernel takes ports for outgoing connections
+# Below the range from which the kernel takes ports for outgoing connections.
+FIRST_PORT, LAST_PORT = 20_000, 32_000
 
 
 def free_ports(count: int) -> list[int]:
