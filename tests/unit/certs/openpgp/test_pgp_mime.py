@@ -127,3 +127,18 @@ def test_no_foreign_exception_leaves(octets: bytes) -> None:
             read_encrypted(head + octets, limit=100)
         with pytest.raises(NotPgpMime):
             read_signed(head + octets)
+
+
+def test_an_encrypted_letter_begins_with_its_version() -> None:
+    written = write_encrypted(b"", MESSAGE, boundary=b"bb")
+    for old, new in (
+        (b"Content-Type: application/pgp-encrypted", b"Content-Type: text/plain"),
+        (b"\r\nVersion: 1\r\n", b"\r\nVersion: 11\r\n"),
+    ):
+        with pytest.raises(NotPgpMime):
+            read_encrypted(written.replace(old, new, 1), limit=1000)
+
+
+def test_an_entity_that_ends_within_its_header_is_still_a_letter() -> None:
+    joined = join_letter(Letter(b"From: a\r\n", b"Content-Type: text/plain"))
+    assert joined == b"From: a\r\nContent-Type: text/plain\r\n\r\n"
