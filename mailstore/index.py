@@ -39,7 +39,7 @@ MANY = 64  # ours: so many new letters are worth rewriting a block
 SETTLED_SECONDS = 600  # ours: fewer wait so long for it; also how long the words of a removed letter may stay
 BOXES_AT_ONCE = 50  # ours: boxes indexed after one look
 BOXES_SEEN = 1000  # ours: boxes of one look
-IN_THREAD = 256 * 1024  # octets of a letter from which on it is read in a thread
+IN_THREAD = 128 * 1024  # octets of a letter from which on it is read in a thread
 MAX_LETTER = 64 * 1024 * 1024  # ours: a larger letter is not indexed
 PAUSE = 1.0  # ours: after each slice of background work, so many times its duration of rest
 _SLICE = 16  # letters between two pauses: about 15 ms
@@ -200,6 +200,7 @@ class SecretIndex:
                     whole = await self._read_alone(block, place, message_id)
                 if whole is not None:
                     await self._add(block, message_id, whole)
+                await asyncio.sleep(0)
         return len(wanted)
 
     async def _read_together(self, letters: Sequence[tuple[int, int, int]]) -> dict[int, bytes]:
