@@ -210,6 +210,7 @@ class Importer:
     # --- one letter ------------------------------------------------------------------------------------------
     async def _take(self, letter: Incoming) -> None:
         reason = _unfit(letter.octets)
+        folder: Folder | None = None
         if reason is None:
             try:
                 folder = await self._folder(letter)
@@ -220,6 +221,7 @@ class Importer:
         if reason is not None:
             self._leave(_left(letter, reason))
             return
+        await self._turn_to(letter.folder, folder)
         digest = hashlib.sha256(letter.octets).digest()
         if self._seen[digest] > 0:
             self._seen[digest] -= 1
@@ -293,12 +295,14 @@ class Importer:
         name = folder_name(letter.folder)
         if name not in self._folders:
             self._folders[name] = await self._found_or_made(name, letter.use)
-        folder = self._folders[name]
+        return self._folders[name]
+
+    async def _turn_to(self, name: str, folder: Folder | None) -> None:
+        """What comes is of this folder: learn what is in it already."""
         if name != self._at_hand:
             await self._write()
             self._seen = await self._digests(folder) if folder else Counter()
             self._at_hand = name
-        return folder
 
     async def _found_or_made(self, name: str, use: str) -> Folder | None:
         store = self._rooms.store

@@ -12,7 +12,7 @@ import pytest
 
 from core.audit import AuditKind
 from core.bal import BalKind
-from core.errors import ConfigurationError
+from core.errors import ConfigurationError, PermanentError
 from core.testing.small_operator import ANNE, DOMAIN, command, deliver, letter, work
 from core.unit_of_work import UnitOfWork
 from trust_directory.boxes import Actor
@@ -247,6 +247,22 @@ def test_a_full_box_takes_what_it_can_and_stops(operator: Path, tmp_path: Path) 
     status, said, _ = imported(operator, "maildir", str(ANNE), str(root))
     assert (status, said.splitlines()[-1]) == (1, "1 box-full")
     assert content(operator).total() == 2
+
+
+def test_a_store_that_refuses_ends_the_import(
+    operator: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = maildir(tmp_path / "Maildir", ("cur/1", letter()), (".Plan/cur/2", letter()))
+    once = iter([PermanentError("this folder has no UIDs left")])
+
+    async def refuse(self: importing.Importer) -> None:
+        for error in once:
+            raise error
+
+    monkeypatch.setattr(importing.Importer, "_write", refuse)
+    status, said, wrong = imported(operator, "maildir", str(ANNE), str(root))
+    assert (status, said) == (1, "")
+    assert "no UIDs left" in wrong
 
 
 MBOX = (
