@@ -134,7 +134,7 @@ class DistinguishedName:
         pairs = []
         for part in _split_unescaped(text):
             kind, sign, value = part.partition("=")
-            if not sign or not kind.strip() or not value.strip():
+            if not sign or '"' in kind or not kind.strip() or not value.strip():
                 raise IdentityInvalid("a distinguished name is a list of TYPE=value")
             pairs.append((kind.strip(), _unescape(value.strip())))
         return cls.of(pairs)
@@ -151,6 +151,9 @@ def _canonical_value(value: str) -> str:
 
 def _escape(value: str) -> str:
     return re.sub(r'([,+"\\<>;=])', r"\\\1", value)
+
+
+_STRAY_QUOTE = re.compile(r'(?:[^\\"]|\\.)*"', re.DOTALL)  # one that is not escaped
 
 
 def _split_unescaped(text: str) -> list[str]:
@@ -175,6 +178,8 @@ def _unescape(value: str) -> str:
     """Undo quotes, escaped characters and escaped UTF-8 octets (RFC 4514 §2.4)."""
     if len(value) > 1 and value[0] == value[-1] == '"':
         value = value[1:-1]
+    if _STRAY_QUOTE.match(value):
+        raise IdentityInvalid("a quote stands inside a value of this distinguished name")
     return re.sub(r"((?:\\[0-9A-Fa-f]{2})+)|\\(.?)", _unescaped, value)
 
 

@@ -66,7 +66,8 @@ class Needle:
             )  # something that is no word stands before: a word begins
             after = b"\n" if match.end() < len(text) else b""
             patterns.append(before + match[0].encode("utf-8", "surrogatepass") + after)
-        is_exact = len(found) == 1 and patterns[0] == text.encode("utf-8", "surrogatepass")
+        # One word and nothing else: a line end beside it looks like the mark between words, and is none.
+        is_exact = len(found) == 1 and found[0].span() == (0, len(text))
         return cls(tuple(patterns), is_exact)
 
 

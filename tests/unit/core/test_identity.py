@@ -70,3 +70,14 @@ def test_what_is_no_distinguished_name(text: str) -> None:
 
 def test_the_names_of_attribute_types_that_tools_write() -> None:
     assert DistinguishedName.parse("E=a,S=b") == DistinguishedName.parse("emailAddress=a,ST=b")
+
+
+@pytest.mark.parametrize("text", ['CN="a,b"c="d",C=FR', 'CN=a"b",C=FR', 'C"N=a"', 'CN="a"b,C=FR'])
+def test_a_quote_inside_a_value_has_two_readings(text: str) -> None:
+    with pytest.raises(IdentityInvalid):
+        DistinguishedName.parse(text)
+
+
+def test_a_whole_value_may_be_quoted_and_quotes_escaped() -> None:
+    assert DistinguishedName.parse('CN="a,b",C=FR') == DistinguishedName.parse("CN=a\\,b,C=FR")
+    assert DistinguishedName.parse('CN=a\\"b,C=FR') == DistinguishedName.of([("CN", 'a"b'), ("C", "FR")])

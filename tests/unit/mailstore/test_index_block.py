@@ -72,6 +72,7 @@ def test_one_word_needs_no_reading_and_several_are_candidates() -> None:
     assert block.find(Needle.of(" douleur"), with_header=False) == index_block.Found(0, 0b11)
     assert block.find(Needle.of("-"), with_header=False) == index_block.Found(0, 0b111)
     assert block.find(Needle.of(" aig douleur "), with_header=False) == index_block.Found(0, 0)
+    assert block.find(Needle.of("douleur\n"), with_header=False) == index_block.Found(0, 0b11)
 
 
 def test_frequent_words_become_bitmaps_and_stay_the_same() -> None:
