@@ -134,9 +134,10 @@ class DistinguishedName:
         pairs = []
         for part in _split_unescaped(text):
             kind, sign, value = part.partition("=")
-            if not sign or '"' in kind or not kind.strip() or not value.strip():
+            plain = _unescape(value.strip())
+            if not sign or '"' in kind or not kind.strip() or not plain.strip():
                 raise IdentityInvalid("a distinguished name is a list of TYPE=value")
-            pairs.append((kind.strip(), _unescape(value.strip())))
+            pairs.append((kind.strip(), plain))
         return cls.of(pairs)
 
 
