@@ -108,6 +108,7 @@ def test_an_idle_reader_hears_bye_and_the_process_ends_at_once(space: Space) -> 
 def test_nobody_who_stands_still_holds_the_process(space: Space) -> None:
     """A peer that never answers, a client that never ends its letter, a reader that reads nothing."""
     hospital = space.operators["hospital"]
+    space.operators["other"].stop()  # a test before may have started it
     silent = socket.create_server(("127.0.0.1", space.operators["other"].ports["relay"]))
     peers: list[socket.socket] = []
     waiting = threading.Thread(target=lambda: peers.append(silent.accept()[0]))
