@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,6 +72,13 @@ class BoxCiphers(Protocol):
 class _Open:
     block: Block
     used_at: float
+
+
+Rest = Callable[[], Awaitable[None]]
+
+
+async def _no_rest() -> None:
+    """Nobody to wait for."""
 
 
 class SecretIndex:
@@ -242,10 +249,11 @@ class SecretIndex:
         header, body = self._texts(whole)
         return list(header), list(body)
 
-    async def catch_up(self, bal_id: int, *, pause: float = 0.0) -> int:
+    async def catch_up(self, bal_id: int, *, pause: float = 0.0, rest: Rest = _no_rest) -> int:
         """Index every letter of a box, forget those that are gone: how many letters were read.
 
-        `pause`: rest so many times the duration of each slice. Raises NotStored for an erased box.
+        `pause`: rest so many times the duration of each slice; `rest` is awaited before each. Raises NotStored
+        for an erased box.
         """
         async with self._database.read(snapshot=True) as connection:
             present = await sql.box_ids(connection, bal_id)
@@ -260,6 +268,7 @@ class SecretIndex:
             block = (await self._blocks(bal_id, [number]))[number]
             missing = _ids(number, bits & ~block.known)
             for start in range(0, len(missing), _SLICE):
+                await rest()
                 began = self._clock.monotonic()
                 part = [(present[one][0], one, present[one][1]) for one in missing[start : start + _SLICE]]
                 count += await self._add_all(block, part)
@@ -284,8 +293,11 @@ class SecretIndex:
         self._make_room()
         return packed
 
-    async def tend(self, *, pause: float = PAUSE) -> int:
-        """Look once for boxes with news and index them: how many letters were read. For the clockwork."""
+    async def tend(self, *, pause: float = PAUSE, rest: Rest = _no_rest) -> int:
+        """Look once for boxes with news and index them: how many letters were read. For the clockwork.
+
+        `rest` is awaited before each slice, so that letters at the doors come first.
+        """
         self.forget_old()
         now = int(self._clock.now().timestamp())
         async with self._database.read() as connection:
@@ -295,7 +307,7 @@ class SecretIndex:
         count = 0
         for mark in self._settled(waiting):
             try:
-                count += await self.catch_up(mark.bal_id, pause=pause)
+                count += await self.catch_up(mark.bal_id, pause=pause, rest=rest)
             except NotStored:
                 continue  # erased meanwhile
             unit = UnitOfWork()

@@ -49,6 +49,14 @@ class Courtesy:
         """Whether no letter stands at a door, or has just left one."""
         return not self._at_the_doors and self._clock.monotonic() - self._last_seen >= QUIET
 
+    async def until_quiet(self, seconds: float) -> None:
+        """For work that nobody waits for: return when the doors are quiet, or after so many seconds."""
+        await self._wait(self._clock.monotonic() + seconds)
+
+    async def _wait(self, until: float) -> None:
+        while not self.is_quiet and self._clock.monotonic() < until:
+            await self._sleep(LOOK)
+
     async def give_way(self, accepted_at: float) -> None:
         """Return when the doors are quiet, or when the letter (seconds since 1970) has waited for `patience`."""
         while not self.is_quiet and self._clock.now().timestamp() - accepted_at < self._patience:

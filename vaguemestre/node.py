@@ -57,6 +57,7 @@ from vaguemestre.wiring import Operator, material_mark
 MATERIAL_SECONDS = 5.0  # between two looks at the files of certificates, authorities and CRLs
 WAL_SECONDS = 1.0  # between two moves of SQLite's WAL into its file
 REFUSALS_SECONDS = 5.0  # between two looks at what strangers were refused
+INDEX_PATIENCE = 30.0  # seconds that a slice of the index waits for quiet doors
 INDEX_SECONDS = 10.0  # between two looks for letters that the search does not know yet
 GRACE_SECONDS = 10.0  # for letters under way when the process is told to stop
 
@@ -253,7 +254,7 @@ class Node:
         await self.operator.blobs.sweep()
 
     async def _tend_index(self) -> None:
-        await self.operator.search.tend()
+        await self.operator.search.tend(rest=lambda: self._courtesy.until_quiet(INDEX_PATIENCE))
 
     async def _open_doors(self) -> None:
         listen_at = self.operator.configuration.listen

@@ -62,3 +62,14 @@ async def test_a_door_that_fails_leaves_no_letter_standing() -> None:
     except ValueError:
         clock.advance(1.0)
     assert courtesy.is_quiet
+
+
+async def test_work_that_nobody_waits_for_waits_longer() -> None:
+    clock = FakeClock()
+    naps = Naps(clock)
+    courtesy = Courtesy(clock, sleep=naps)
+    await courtesy.until_quiet(30.0)
+    assert naps.seconds == 0.0
+    with courtesy.letter_at_the_door():
+        await courtesy.until_quiet(30.0)
+    assert 30.0 <= naps.seconds <= 30.1
