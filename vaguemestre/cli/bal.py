@@ -122,7 +122,7 @@ def delegate(
     right: Annotated[list[Right], typer.Option("--right", help="read or send; may be repeated.")],
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
-    """Let the holder of another box read this one, or send as it."""
+    """Let the holder of another box send as this one, or read it (kept, without effect until shared mailboxes)."""
     from vaguemestre.cli.context import with_operator
 
     async def work(operator: Operator) -> None:
